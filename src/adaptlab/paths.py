@@ -33,7 +33,9 @@ def cache() -> Path:
     except OSError as error:
         raise AdaptlabError(f"cannot create the cache {folder}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
-        raise AdaptlabError(f"the cache {folder} is not writable; set ADAPTLAB_CACHE to one that is")
+        raise AdaptlabError(
+            f"the cache {folder} is not writable; set ADAPTLAB_CACHE to one that is"
+        )
     return folder
 
 

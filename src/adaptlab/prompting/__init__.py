@@ -1,0 +1,1 @@
+"""Scoring answers under a prompt, and prompts under an objective."""

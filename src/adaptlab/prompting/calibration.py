@@ -1,0 +1,27 @@
+"""Take out of option scores what the model would have answered anyway.
+
+A model leans towards some label words whatever the text is. Both corrections subtract an
+estimate of that leaning, one number an option, before the largest score is taken.
+"""
+
+import numpy as np
+from scipy.special import log_softmax, logsumexp
+
+
+def contextual(scores: np.ndarray, content_free: np.ndarray) -> np.ndarray:
+    """Contextual calibration (Zhao et al., 2021): the leaning is what inputs without content get.
+
+    scores: (items, options) and content_free: (inputs, options), both log-likelihoods; the
+    content-free inputs are texts such as "N/A" in the same template. Needs no data.
+    """
+    shares = log_softmax(content_free, axis=1)  # among the options
+    return scores - logsumexp(shares, axis=0, b=1 / len(shares))
+
+
+def batch(scores: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
+    """Batch calibration (Zhou et al., 2023): the leaning is the mean over real, unlabelled texts.
+
+    scores: (items, options) and unlabelled: (texts, options), both log-likelihoods. It assumes
+    that the labels are about equally frequent among the texts.
+    """
+    return scores - log_softmax(unlabelled, axis=1).mean(axis=0)

@@ -1,0 +1,45 @@
+"""The same colour, marker and name for a method in every notebook."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+
+from adaptlab.paths import PACKAGE
+
+BASELINE = "0.55"  # grey
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn; the colours are Okabe and Ito's, apart for colour-blind readers."""
+
+    colour: str
+    marker: str
+
+
+LOOKS = {
+    "bag of words": Look(BASELINE, "x"),
+    "zero-shot": Look("#0072B2", "o"),
+    "zero-shot, contextual calibration": Look("#0072B2", "^"),
+    "zero-shot, batch calibration": Look("#0072B2", "s"),
+    "few-shot": Look("#56B4E9", "o"),
+    "few-shot, batch calibration": Look("#56B4E9", "s"),
+    "prompt tuning": Look("#E69F00", "D"),
+    "probe": Look("#009E73", "v"),
+    "LoRA": Look("#D55E00", "P"),
+}
+OTHER = Look("0.2", "o")
+
+
+def look(method: str) -> Look:
+    """The look of a method; black circles for one that has none yet."""
+    return LOOKS.get(method, OTHER)
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw within the course's style."""
+    with plt.style.context(PACKAGE / "report" / "style.mplstyle"):
+        yield

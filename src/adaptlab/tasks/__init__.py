@@ -1,0 +1,112 @@
+"""Tasks: examples in fixed splits, label words, a template and a metric. Each task is one file."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset, DatasetDict, concatenate_datasets
+
+from adaptlab.errors import AdaptlabError, unknown
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A labelled text classification task.
+
+    splits: train, dev and test, each with the columns id, text and label. Rows are ordered by id,
+        a hash of the text, so that the first n rows of a split are a random sample of it.
+    label_words: what the model should answer, by label; each starts with its space.
+    template: how one text is put as a question; it has one field, {text}.
+    """
+
+    name: str
+    splits: DatasetDict
+    label_words: tuple[str, ...]
+    template: str
+    sources: tuple[str, ...]
+
+    def question(self, text: str) -> str:
+        """Q: the text in the template, with the answer left open."""
+        return self.template.format(text=text)
+
+    def solved(self, text: str, label: int) -> str:
+        """A question with its answer, as an example for few-shot prompts."""
+        return self.question(text) + self.label_words[label]
+
+    def first(self, split: str, n: int | None = None) -> Dataset:
+        """The first n rows of a split (all by default); the same rows in every run.
+
+        Raises AdaptlabError for an unknown split or more rows than it has.
+        """
+        if split not in self.splits:
+            raise unknown("split", split, self.splits)
+        rows = self.splits[split]
+        if n is None:
+            return rows
+        if not 0 < n <= len(rows):
+            raise AdaptlabError(f"{self.name}/{split} has {len(rows)} rows; {n} were asked for")
+        return rows.select(range(n))
+
+    def sample(self, n: int, seed: int) -> Dataset:
+        """n rows of train, as many of each label as n allows, drawn and shuffled by `seed`."""
+        train, labels = self.splits["train"], len(self.label_words)
+        draw = np.random.default_rng(seed)
+        of_label = np.asarray(train["label"])
+        parts = []
+        for label in range(labels):
+            rows = np.flatnonzero(of_label == label)
+            wanted = n // labels + (label < n % labels)
+            if wanted > len(rows):
+                raise AdaptlabError(f"{self.name}/train has {len(rows)} rows of label {label}")
+            parts.append(train.select(draw.choice(rows, wanted, replace=False)))
+        return concatenate_datasets(parts).select(draw.permutation(n))
+
+
+def load(name: str) -> Task:
+    """Load a task by name, fetching its source where needed. Raises AdaptlabError if unknown."""
+    from adaptlab.tasks import sentiment
+
+    makers: dict[str, Callable[[], Task]] = {"sentiment": sentiment.load}
+    if name not in makers:
+        raise unknown("task", name, makers)
+    return makers[name]()
+
+
+def accuracy(predictions: Sequence[int], labels: Sequence[int]) -> float:
+    """The share of predictions equal to their label."""
+    return float(np.mean(np.asarray(predictions) == np.asarray(labels)))
+
+
+def split_by_hash(texts: Iterable[str], labels: Iterable[int]) -> DatasetDict:
+    """Remove duplicates and split 8 : 1 : 1 by a hash of each text.
+
+    Texts that differ only in case, punctuation or spaces are one text; where such copies have
+    different labels none is kept. A row's split depends on its text alone, so no new version of a
+    library, and no change elsewhere in the data, can move a row from train to test.
+    """
+    labels_of: dict[str, set[int]] = {}
+    text_of: dict[str, str] = {}
+    for text, label in zip(texts, labels, strict=True):
+        key = hashlib.sha256(_bare(text).encode()).hexdigest()[:16]
+        labels_of.setdefault(key, set()).add(int(label))
+        text_of.setdefault(key, text)
+    rows: dict[str, list[dict]] = {split: [] for split in SPLITS}
+    for key in sorted(text_of):
+        if len(labels_of[key]) == 1:
+            (label,) = labels_of[key]
+            rows[_split(key)].append({"id": key, "text": text_of[key], "label": label})
+    return DatasetDict({split: Dataset.from_list(rows[split]) for split in SPLITS})
+
+
+def _split(key: str) -> str:
+    # The last digits decide: the first ones are what rows are sorted by.
+    tenth = int(key[-8:], 16) % 10
+    return {8: "dev", 9: "test"}.get(tenth, "train")
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\W+", " ", text.casefold()).strip()
