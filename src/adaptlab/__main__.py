@@ -8,6 +8,8 @@ from typing import Any
 from adaptlab import __version__
 from adaptlab.errors import AdaptlabError
 
+INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. A mistake is one line on stderr and code 2."""
@@ -18,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"adaptlab: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,6 +106,8 @@ def _run(options: argparse.Namespace) -> int:
             sources.fetch(name)
     parameters = {name: _value(text) for name, text in options.parameter}
     code = run.run_course(options.profile, only, parameters, force=options.force)
+    if code == INTERRUPTED:
+        return code
     for page in handouts.write_handouts(options.profile, only):
         print(page)
     return code

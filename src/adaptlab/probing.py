@@ -1,14 +1,15 @@
 """Frozen features, and what a linear classifier reads from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from adaptlab.errors import AdaptlabError
 
@@ -31,29 +32,35 @@ def last_token_features(
     if not texts:
         raise AdaptlabError("no texts to take features from")
     decoder = model.get_decoder()
-    encoded = [tokenizer(text)["input_ids"] for text in texts]
     features = None
-    for batch in _batches([len(ids) for ids in encoded], tokens_per_batch):
-        inputs = tokenizer.pad({"input_ids": [encoded[i] for i in batch]}, return_tensors="pt")
+    for rows, inputs in batches(tokenizer, texts, tokens_per_batch):
         last = inputs["attention_mask"].sum(1) - 1
         hidden = decoder(**inputs.to(model.device), output_hidden_states=True, use_cache=False)
-        at_last = [layer[range(len(batch)), last] for layer in hidden.hidden_states]  # (B, D) each
+        at_last = [layer[range(len(rows)), last] for layer in hidden.hidden_states]  # (B, D) each
         stacked = torch.stack(at_last).float().cpu().numpy()
         if features is None:
             features = np.empty((len(stacked), len(texts), stacked.shape[-1]), np.float32)
-        features[:, batch] = stacked
+        features[:, rows] = stacked
     return features
 
 
-def _batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
-    """Indices of texts of similar length together, each batch within the token limit."""
-    batches: list[list[int]] = [[]]
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        width = lengths[batches[-1][0]] if batches[-1] else 0
-        if batches[-1] and (len(batches[-1]) + 1) * width > tokens_per_batch:
-            batches.append([])
-        batches[-1].append(i)
-    return batches
+def batches(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+) -> Iterator[tuple[list[int], BatchEncoding]]:
+    """Texts of similar length together, padded on the right: their indices, and the batch."""
+    encoded = tokenizer(list(texts))["input_ids"]
+    rows: list[int] = []
+    for i in sorted(range(len(texts)), key=lambda i: -len(encoded[i])):
+        if rows and (len(rows) + 1) * len(encoded[rows[0]]) > tokens_per_batch:
+            yield (
+                rows,
+                tokenizer.pad({"input_ids": [encoded[r] for r in rows]}, return_tensors="pt"),
+            )
+            rows = []
+        rows.append(i)
+    yield rows, tokenizer.pad({"input_ids": [encoded[r] for r in rows]}, return_tensors="pt")
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,18 @@ class Probe:
         """Labels (texts,) from features (layers + 1, texts, width)."""
         return self.classifier.predict(features[self.layer])
 
-    @property
-    def parameters(self) -> int:
-        """The number of trained weights and biases."""
-        fitted = self.classifier[-1]
-        return fitted.coef_.size + fitted.intercept_.size
+
+def bag_of_words(texts: Sequence[str], labels: Sequence[int]) -> Pipeline:
+    """The baseline: tf-idf weights of single words and logistic regression, fitted."""
+    return make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(max_iter=1000)).fit(
+        texts, labels
+    )
+
+
+def parameters(classifier: Pipeline) -> int:
+    """The number of weights and biases of a pipeline's fitted linear classifier."""
+    fitted = classifier[-1]
+    return fitted.coef_.size + fitted.intercept_.size
 
 
 def fit_probe(

@@ -66,6 +66,11 @@ class Record:
     items: str = ""  # a hash of the item ids: predictions compare only where it is equal
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        score = Score(self.score, self.low, self.high, self.n)
+        trained = f", {self.trained_parameters:,} trained" if self.trained_parameters else ""
+        return f"{self.method}: {score} on {self.n} items, {self.seconds:.1f} s{trained}"
+
 
 class Book:
     """The records of one run of one notebook.

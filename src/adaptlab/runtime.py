@@ -1,10 +1,14 @@
 """Device, number format, threads, seeds and measuring: decided here and nowhere else."""
 
+import contextlib
+import ctypes
 import gc
+import logging
 import os
 import random
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,10 +61,12 @@ def seed_everything(seed: int) -> None:
 
 
 def quiet() -> None:
-    """Keep the libraries' progress bars and advice out of notebooks."""
+    """Keep the libraries' progress bars and advice to developers out of notebooks."""
     import datasets
     import transformers
 
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # it looks for Hub kernels
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -86,7 +92,7 @@ def measure() -> Iterator[Measurement]:
     of the whole process, libraries and model included (what must fit into RAM).
     """
     result = Measurement()
-    gc.collect()
+    _give_back_memory()
     peak = _CudaPeak() if torch.cuda.is_available() else _ResidentPeak()
     start = time.perf_counter()
     try:
@@ -94,6 +100,15 @@ def measure() -> Iterator[Measurement]:
     finally:
         result.peak_bytes = peak.stop()
         result.seconds = time.perf_counter() - start
+
+
+def _give_back_memory() -> None:
+    """Free what the last block left, so that this one's peak is its own."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # glibc keeps freed pages otherwise
 
 
 class _CudaPeak:

@@ -7,8 +7,8 @@ URL = "git+https://github.com/adapting-llms/adapting-llms"
 # a constraint that is met already without looking further, so builds like 2.13.0+cpu, which no
 # index has, stay too. A Python that is too old is refused by pip, in a line the cell passes on.
 SETUP = """
-# Setup, the same in every notebook. Where adaptlab is missing (on Colab, or with this file
-# alone) it is installed; torch, numpy and what else a running kernel holds stay as they are.
+# Setup, the same in every notebook. Where adaptlab is missing (on Colab, or with this
+# file alone) it is installed; torch, numpy and what else a kernel holds stay as is.
 import re
 import subprocess
 import sys
@@ -20,9 +20,10 @@ from tempfile import mkdtemp
 if find_spec("adaptlab") is None:
     url = "GIT_URL"
     print("Installing adaptlab; this takes a minute or two.")
-    kept = ["torch", "torchvision", "numpy", "pandas", "matplotlib", "IPython", "ipykernel"]
+    kept = ["torch", "torchvision", "numpy", "pandas", "matplotlib"]
+    kept = [name for name in [*kept, "IPython", "ipykernel"] if find_spec(name)]
     pins = Path(mkdtemp(), "constraints.txt")
-    pins.write_text("\\n".join(f"{name}=={version(name)}" for name in kept if find_spec(name)))
+    pins.write_text("\\n".join(f"{name}=={version(name)}" for name in kept))
     pip = [sys.executable, "-m", "pip", "install", "-q", "-c", str(pins), url]
     log = subprocess.run(pip, stderr=subprocess.PIPE, text=True)
     if log.returncode:

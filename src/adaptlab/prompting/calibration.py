@@ -18,10 +18,10 @@ def contextual(scores: np.ndarray, content_free: np.ndarray) -> np.ndarray:
     return scores - logsumexp(shares, axis=0, b=1 / len(shares))
 
 
-def batch(scores: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
-    """Batch calibration (Zhou et al., 2023): the leaning is the mean over real, unlabelled texts.
+def batch(scores: np.ndarray) -> np.ndarray:
+    """Batch calibration (Zhou et al., 2023): the leaning is the mean over the items themselves.
 
-    scores: (items, options) and unlabelled: (texts, options), both log-likelihoods. It assumes
-    that the labels are about equally frequent among the texts.
+    scores: (items, options) log-likelihoods. No labels are used, but the items have to come
+    together, and it assumes that their labels are about equally frequent.
     """
-    return scores - log_softmax(unlabelled, axis=1).mean(axis=0)
+    return scores - log_softmax(scores, axis=1).mean(axis=0)

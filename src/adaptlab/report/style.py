@@ -1,10 +1,13 @@
 """The same colour, marker and name for a method in every notebook."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
+import matplotlib.style
+from IPython.display import Image
+from matplotlib.figure import Figure
 
 from adaptlab.paths import PACKAGE
 
@@ -41,5 +44,16 @@ def look(method: str) -> Look:
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Draw within the course's style."""
-    with plt.style.context(PACKAGE / "report" / "style.mplstyle"):
+    with matplotlib.style.context(PACKAGE / "report" / "style.mplstyle"):
         yield
+
+
+def show(figure: Figure) -> Image:
+    """The figure as a picture for a notebook; its label becomes the alternative text.
+
+    It is drawn here, whatever backend a notebook's kernel has chosen.
+    """
+    data = io.BytesIO()
+    with figure_style():
+        figure.savefig(data, format="png")
+    return Image(data.getvalue(), format="png", retina=True, alt=figure.get_label())

@@ -1,8 +1,9 @@
 """Tables from records, sorted by score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from IPython.display import Markdown
 
 from adaptlab.records import Record
 
@@ -12,14 +13,20 @@ def comparison(records: Sequence[Record]) -> pd.DataFrame:
     rows = sorted(records, key=lambda record: record.score, reverse=True)
     return pd.DataFrame(
         {
-            "method": [r.method for r in rows],
-            "accuracy": [f"{r.score:.1%}" for r in rows],
-            "95% interval": [f"{r.low:.1%} to {r.high:.1%}" for r in rows],
+            "accuracy, %": [f"{100 * r.score:.1f}" for r in rows],
+            "95% interval": [f"[{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in rows],
             "trained parameters": [f"{r.trained_parameters:,}" for r in rows],
             "seconds": [f"{r.seconds:,.1f}" for r in rows],
-            "peak memory": [f"{r.peak_bytes / 1e9:.2f} GB" for r in rows],
-        }
-    ).set_index("method")
+            "peak GB": [f"{r.peak_bytes / 1e9:.2f}" for r in rows],
+        },
+        index=pd.Index([r.method for r in rows], name="method"),
+    )
+
+
+def show(records: Sequence[Record], title: str = "") -> Markdown:
+    """The comparison of `records` with its caption, for a notebook."""
+    lead = f"**{title}** " if title else ""
+    return Markdown(f"{markdown(comparison(records))}\n\n{lead}{caption(records)}")
 
 
 def caption(records: Sequence[Record]) -> str:
@@ -35,15 +42,22 @@ def caption(records: Sequence[Record]) -> str:
     )
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, numbers to the right."""
+def markdown(table: pd.DataFrame, align: str = "---:") -> str:
+    """A table as Markdown; its columns, but for the index, are aligned to the right."""
     head = [table.index.name or "", *table.columns]
     lines = [
         "| " + " | ".join(head) + " |",
-        "| --- |" + " ---: |" * len(table.columns),
+        "| --- |" + f" {align} |" * len(table.columns),
     ]
     lines += [
         f"| {name} | " + " | ".join(map(str, row)) + " |"
         for name, row in zip(table.index, table.to_numpy(), strict=True)
     ]
     return "\n".join(lines)
+
+
+def claims(measured: Mapping[str, str]) -> Markdown:
+    """What a lecture says beside what was measured."""
+    table = pd.DataFrame({"we measured": measured.values()}, index=list(measured))
+    table.index.name = "the lecture says"
+    return Markdown(markdown(table, align="---"))

@@ -33,9 +33,10 @@ class Task:
         """Q: the text in the template, with the answer left open."""
         return self.template.format(text=text)
 
-    def solved(self, text: str, label: int) -> str:
-        """A question with its answer, as an example for few-shot prompts."""
-        return self.question(text) + self.label_words[label]
+    def examples(self, rows: Dataset) -> str:
+        """Rows as solved questions, each followed by a blank line: a few-shot prompt."""
+        pairs = zip(rows["text"], rows["label"], strict=True)
+        return "".join(f"{self.question(text)}{self.label_words[y]}\n\n" for text, y in pairs)
 
     def first(self, split: str, n: int | None = None) -> Dataset:
         """The first n rows of a split (all by default); the same rows in every run.

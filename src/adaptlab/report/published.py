@@ -1,0 +1,29 @@
+"""The published results, marked as such, for a page that did not make them itself."""
+
+from IPython.display import Markdown
+
+from adaptlab import paths, records
+from adaptlab.errors import AdaptlabError
+from adaptlab.records import Record
+from adaptlab.report import tables
+
+
+def summary(profile: str, notebook: str, experiment: str) -> list[Record]:
+    """One published record a method: over all its seeds where it has several.
+
+    Raises AdaptlabError if nothing was published.
+    """
+    found = [r for r in records.published(profile, notebook) if r.experiment == experiment]
+    over_seeds = {record.method for record in found if record.seed is None}
+    return [r for r in found if r.seed is None or r.method not in over_seeds]
+
+
+def comparison(profile: str, notebook: str, experiment: str) -> Markdown:
+    """The published table and its caption, for a notebook; or a line that there is none."""
+    file = paths.results() / profile / f"{notebook}.jsonl"
+    if not file.exists():
+        return Markdown(f"*No {profile} run of {notebook} has been published yet.*")
+    found = summary(profile, notebook, experiment)
+    if not found:
+        raise AdaptlabError(f"{file} has no records of the experiment {experiment!r}")
+    return tables.show(found, f"Published `{profile}` run, not made by this page.")
