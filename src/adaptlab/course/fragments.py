@@ -43,11 +43,17 @@ def standing_alone(fragment: str) -> str:
 
 
 def quiet(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """`outputs` without stderr and progress bars, and with lines as a terminal leaves them."""
-    kept = []
+    """`outputs` without stderr and progress bars, and with lines as a terminal leaves them.
+
+    What was printed in one go stands in one block, however many messages carried it.
+    """
+    kept: list[NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream":
             if output.name == "stderr":
+                continue
+            if kept and kept[-1].output_type == "stream":
+                kept[-1].text = overwritten(kept[-1].text + output.text)
                 continue
             output.text = overwritten(output.text)
         elif WIDGET in output.get("data", {}):

@@ -40,7 +40,7 @@ class PromptObjective:
         return float(np.mean(self.grades(W) - self.grades()))
 
     def best(self, candidates: Sequence[str]) -> str:
-        """The candidate with the highest value: the maximum over a small set of prompts."""
+        """The candidate with the highest value: max over W, by trying each."""
         return max(candidates, key=self.value)
 
 

@@ -5,51 +5,52 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from adaptlab.evaluation import Difference
 from adaptlab.records import Record
 from adaptlab.report.style import BASELINE, figure_style, look
 
 GAIN_LOOKS = (
-    {"color": look("zero-shot").colour, "marker": "o"},
-    {"color": look("few-shot").colour, "marker": "s"},
+    {"color": "0.25", "marker": "o"},
+    {"color": "#0072B2", "marker": "s"},
 )
 
 
 def accuracy_against_cost(records: Sequence[Record], baseline: str = "bag of words") -> Figure:
     """Accuracy with its interval against trained parameters, and against seconds.
 
-    The baseline method, if among the records, is the grey line.
+    The baseline method, if among the records, is a grey line. Names stand in order of accuracy.
     """
-    base = [record for record in records if record.method == baseline]
-    shown = [record for record in records if record.method != baseline]
+    ranked = sorted(records, key=lambda record: record.score, reverse=True)
+    shown = [record for record in ranked if record.method != baseline]
     with figure_style():
-        figure = Figure(figsize=(9, 4.6))
+        figure = Figure(figsize=(9, 4.2))
         left, right = figure.subplots(1, 2, sharey=True)
         figure.suptitle("What does accuracy cost?", x=0.01, ha="left", weight="bold", fontsize=12)
         _points(left, shown, [record.trained_parameters for record in shown])
         left.set_xscale("symlog", linthresh=100, linscale=0.6)
-        left.set_xlim(-40, 2e9)
+        left.set_xlim(-60, 3e7)
         left.set_xticks([0, 1e3, 1e5, 1e7])
         left.set_xlabel("trained parameters")
         _points(right, shown, [record.seconds for record in shown])
         right.set_xscale("log")
-        low, high = right.get_xlim()
-        right.set_xlim(low / 1.3, high * 30)  # room for the names
-        right.set_xlabel("seconds to adapt and answer")
+        right.set_xlabel("seconds to adapt and to answer")
         left.set_ylabel(f"accuracy, {shown[0].n} {shown[0].split} items")
         left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        for axes in (left, right):
-            for record in base:
-                axes.axhline(record.score, color=BASELINE, linewidth=1.2, zorder=1)
-        for record in base:
-            text = f"{baseline}, {record.score:.0%}"
-            _beside(left, text, left.get_xlim()[1], record.score, (0, 6), "0.4", ha="right")
-        for axes, costs in (
-            (left, [record.trained_parameters for record in shown]),
-            (right, [record.seconds for record in shown]),
-        ):
-            _names(axes, shown, costs)
+        marks = right.get_legend_handles_labels()
+        handles, labels = list(marks[0]), list(marks[1])
+        for place, record in enumerate(ranked):
+            if record.method == baseline:
+                left.axhline(record.score, color=BASELINE, linewidth=1.2, zorder=1)
+                handles.insert(
+                    place, right.axhline(record.score, color=BASELINE, linewidth=1.2, zorder=1)
+                )
+                labels.insert(place, record.method)
+        figure.legend(
+            handles, labels, loc="outside right center", fontsize=9, title="highest first",
+            alignment="left", labelspacing=0.8,
+        )  # fmt: skip
     figure.set_label(
         "Accuracy with 95% intervals against trained parameters and against seconds; "
         "a grey line is the baseline"
@@ -82,16 +83,28 @@ def prompt_gains(gains: Mapping[str, Mapping[str, Difference]], items: int) -> F
 def _gain_rows(
     axes: Axes, gains: Sequence[Difference], way: str, style: dict[str, str], offset: float
 ) -> None:
-    """One way of answering: a dot, its interval and its number for each prompt, and one name."""
+    """One way of answering: for each prompt a dot, its interval and its number."""
+    above = -1 if offset else 1  # the second way's numbers stand below its dots
     for row, gain in enumerate(gains):
         value, low, high = (100 * part for part in (gain.value, gain.low, gain.high))
         axes.errorbar(value, row + offset, xerr=[[value - low], [high - value]], capsize=3, **style)
-        text = f"f {way}, {value:+.1f}" if row == 0 else f"{value:+.1f}"
-        _beside(axes, text, value, row + offset, (0, 9), style["color"], ha="center")
+        axes.annotate(
+            f"f {way}: {value:+.1f}" if row == 0 else f"{value:+.1f}",
+            (value, row + offset),
+            xytext=(0, 9 * above),
+            textcoords="offset points",
+            fontsize=9,
+            color=style["color"],
+            ha="center",
+            va="center",
+        )
 
 
 def _points(axes: Axes, records: Sequence[Record], costs: Sequence[float]) -> None:
-    for record, cost in zip(records, costs, strict=True):
+    """A marker and an interval each; those of equal cost stand side by side."""
+    for i, (record, cost) in enumerate(zip(records, costs, strict=True)):
+        beside = 7 * sum(other == cost for other in costs[:i])  # points
+        shift = ScaledTranslation(beside / 72, 0, axes.figure.dpi_scale_trans)
         how = look(record.method)
         axes.errorbar(
             cost,
@@ -99,46 +112,9 @@ def _points(axes: Axes, records: Sequence[Record], costs: Sequence[float]) -> No
             yerr=[[record.score - record.low], [record.high - record.score]],
             color=how.colour,
             marker=how.marker,
+            linestyle="none",
             capsize=2,
             elinewidth=1,
+            label=record.method,
+            transform=axes.transData + shift,
         )
-
-
-def _names(axes: Axes, records: Sequence[Record], costs: Sequence[float]) -> None:
-    """Write each method's name beside its point, pushed apart where they would overlap."""
-    low, high = axes.get_ylim()
-    order = sorted(range(len(records)), key=lambda i: records[i].score)
-    heights = _spread([records[i].score for i in order], gap=0.062 * (high - low))
-    for i, height in zip(order, heights, strict=True):
-        _beside(axes, records[i].method, costs[i], height, (9, 0), look(records[i].method).colour)
-
-
-def _beside(
-    axes: Axes,
-    text: str,
-    x: float,
-    y: float,
-    points: tuple[float, float],
-    colour: str,
-    ha: str = "left",
-) -> None:
-    """Write `text` so many points off the data position (x, y)."""
-    axes.annotate(
-        text,
-        (x, y),
-        xytext=points,
-        textcoords="offset points",
-        fontsize=8.5,
-        color=colour,
-        ha=ha,
-        va="center",
-    )
-
-
-def _spread(values: Sequence[float], gap: float) -> list[float]:
-    """The ascending values, moved as little as a sweep allows so that all are `gap` apart."""
-    placed: list[float] = []
-    for value in values:
-        placed.append(max(value, placed[-1] + gap) if placed else value)
-    shift = sum(p - v for p, v in zip(placed, values, strict=True)) / max(1, len(placed))
-    return [p - shift for p in placed]
