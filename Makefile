@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ADAPTLAB := $(BIN)/adaptlab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fetch course handouts lab test lint bench publish readme clean
+.PHONY: help setup fetch course handouts lab test lint bench publish readme newcomer pins clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ publish: setup ## copy the records of ONLY's runs into data/results
 
 readme: setup ## write the README's numbers and figure from data/results
 	$(ADAPTLAB) readme
+
+newcomer: setup ## time the two commands in fresh clones (into data/results)
+	$(BIN)/python -m tests.bench.newcomer
+
+pins: setup ## write the versions of this environment into constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean: ## remove what was built; the environment and the downloads stay
 	rm -rf build .pytest_cache .ruff_cache .hypothesis

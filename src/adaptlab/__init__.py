@@ -1,8 +1,10 @@
 """Adapting LLMs: the helpers under the course's notebooks."""
 
+import logging
 import warnings
 
 __version__ = "0.1.0"
 
-# Libraries ask for widgets when they are imported; text progress bars are all the course needs.
+# What libraries say while they are imported: that widgets are missing, or kernels of a Hub.
 warnings.filterwarnings("ignore", message="IProgress not found")
+logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)

@@ -17,8 +17,9 @@ def accuracy_score(correct: np.ndarray) -> Score:
     """Accuracy and its interval.
 
     correct: (items,) booleans of one run: Wilson's interval (Wilson, 1927), which holds for small
-        n and near 0 and 1. Or (seeds, items), several runs on the same items: a bootstrap that
-        draws seeds and items anew (Davison and Hinkley, 1997, section 3.8), for both are chance.
+        n and near 0 and 1. Or (seeds, items), several runs on the same items: the pigeonhole
+        bootstrap (Owen, 2007), which draws seeds and items anew, for both are chance. With few
+        seeds it is a little too narrow.
     Raises AdaptlabError if it is empty.
     """
     correct = np.asarray(correct, dtype=bool)
@@ -35,43 +36,52 @@ def accuracy_score(correct: np.ndarray) -> Score:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better a is than b on the same items: mean, 95% interval, and p of no difference."""
+    """How much better a is than b on the same items: mean, 95% interval, and p of no difference.
+
+    p is None over several seeds, where an exact test of one run does not apply.
+    """
 
     value: float
     low: float
     high: float
-    p: float
+    p: float | None
 
     def __str__(self) -> str:
-        return (
-            f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}], "
-            f"p = {self.p:.2g}"
-        )
+        points = f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return points if self.p is None else f"{points}, p = {self.p:.2g}"
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray) -> Difference:
     """Accuracy of a minus accuracy of b, item by item.
 
-    a, b: (items,) booleans, right or wrong on the same items in the same order.
-    The interval is a bootstrap over items; p is McNemar's exact test (McNemar, 1947).
-    Raises AdaptlabError if the shapes differ.
+    a, b: (items,) or (seeds, items) booleans, right or wrong on the same items in the same order;
+        one run is compared with each of several. The interval is a bootstrap over items, and over
+        seeds where there are several; for one run of each, p is McNemar's exact test (1947).
+    Raises AdaptlabError if the items, or the numbers of seeds, do not match.
     """
-    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
-    if a.shape != b.shape or a.ndim != 1 or a.size == 0:
+    a, b = np.atleast_2d(np.asarray(a, dtype=bool)), np.atleast_2d(np.asarray(b, dtype=bool))
+    seeds = {len(a), len(b)} - {1}
+    if a.shape[1] != b.shape[1] or a.size == 0 or len(seeds) > 1:
         raise AdaptlabError(f"paired scores need the same items: {a.shape} and {b.shape}")
     difference = a.astype(float) - b
-    means = _two_way_bootstrap(difference[None])
+    means = _two_way_bootstrap(difference)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
-    p = mcnemar(table, exact=True).pvalue
-    return Difference(float(difference.mean()), float(low), float(high), float(p))
+    p = None if seeds else float(mcnemar(_agreement(a[0], b[0]), exact=True).pvalue)
+    return Difference(float(difference.mean()), float(low), float(high), p)
 
 
-def _two_way_bootstrap(values: np.ndarray, seed: int = 0) -> np.ndarray:
+def _agreement(a: np.ndarray, b: np.ndarray) -> list[list[int]]:
+    """How many items both, only a, only b, and neither got right."""
+    return [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
+
+
+def _two_way_bootstrap(values: np.ndarray, seed: int = 0, chunk: int = 500) -> np.ndarray:
     """RESAMPLES means of `values` (seeds, items), rows and columns drawn with replacement."""
     seeds, items = values.shape
     draw = np.random.default_rng(seed)
-    row_counts = draw.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)  # (R, S)
-    weighted = row_counts @ values / seeds  # (R, items): the mean over the drawn seeds
-    column_counts = draw.multinomial(items, np.full(items, 1 / items), size=RESAMPLES)
-    return np.einsum("ri,ri->r", weighted, column_counts) / items
+    means = []
+    for _ in range(RESAMPLES // chunk):  # in chunks, to hold little at a time
+        rows = draw.multinomial(seeds, np.full(seeds, 1 / seeds), size=chunk)  # (C, seeds)
+        columns = draw.multinomial(items, np.full(items, 1 / items), size=chunk)  # (C, items)
+        means.append(np.einsum("cs,si,ci->c", rows, values, columns, optimize=True))
+    return np.concatenate(means) / (seeds * items)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import filelock
 import torch
 import xxhash
 from huggingface_hub import HfApi, try_to_load_from_cache
@@ -116,7 +117,10 @@ def _converted(name: str) -> Path:
     """The folder of a bundled model as safetensors, made now if it is missing or damaged."""
     folder = paths.cache() / "models" / name
     if not _is_sound(folder):
-        _convert(name, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder.with_suffix(".lock")):
+            if not _is_sound(folder):  # another process may have made it meanwhile
+                _convert(name, folder)
     return folder
 
 
@@ -132,7 +136,6 @@ def _convert(name: str, folder: Path) -> None:
     plain = type(model)(_plain_config(model.config, name))
     plain.load_state_dict(model.state_dict())
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:
             plain.save_pretrained(made)
@@ -178,7 +181,10 @@ def _hub_options(name: str, revision: str | None) -> dict[str, Any]:
     Where the Hub does not answer, its own cache on this machine is used as it is.
     """
     file = paths.cache() / "revisions.json"
-    pinned = json.loads(file.read_text()) if file.exists() else {}
+    try:
+        pinned = json.loads(file.read_text())
+    except (OSError, ValueError):  # none yet, or damaged: pin anew
+        pinned = {}
     key = f"{name}@{revision}" if revision else name
     if key not in pinned:
         try:

@@ -48,7 +48,12 @@ def notebooks() -> Path:
 
 
 def build(profile: str) -> Path:
-    """Where this profile's products go: build/PROFILE of the checkout, or of the current folder."""
+    """Where this profile's products go: build/PROFILE of the checkout, or of the current folder.
+
+    The course runner names another place to its notebooks by ADAPTLAB_OUT.
+    """
+    if named := os.environ.get("ADAPTLAB_OUT"):
+        return Path(named)
     return (checkout() or Path.cwd()) / "build" / profile
 
 

@@ -56,11 +56,18 @@ def batches(
         if rows and (len(rows) + 1) * len(encoded[rows[0]]) > tokens_per_batch:
             yield (
                 rows,
-                tokenizer.pad({"input_ids": [encoded[r] for r in rows]}, return_tensors="pt"),
+                _padded(tokenizer, encoded, rows),
             )
             rows = []
         rows.append(i)
-    yield rows, tokenizer.pad({"input_ids": [encoded[r] for r in rows]}, return_tensors="pt")
+    yield rows, _padded(tokenizer, encoded, rows)
+
+
+def _padded(
+    tokenizer: PreTrainedTokenizerBase, encoded: list[list[int]], rows: list[int]
+) -> BatchEncoding:
+    chosen = {"input_ids": [encoded[row] for row in rows]}
+    return tokenizer.pad(chosen, padding_side="right", return_tensors="pt")
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class Probe:
     layer: int
     strength: float  # scikit-learn's C: the inverse of the regularisation
     dev_accuracy: float
+    by_layer: dict[int, float]  # the best accuracy on dev of each layer tried
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Labels (texts,) from features (layers + 1, texts, width)."""
@@ -96,13 +104,13 @@ def fit_probe(
     dev: np.ndarray,
     dev_labels: Sequence[int],
     layers: Sequence[int],
-    strengths: Sequence[float] = (1e-4, 1e-3, 1e-2),
+    strengths: Sequence[float],
 ) -> Probe:
     """Logistic regression on standardised features; layer and regularisation chosen on dev.
 
     train, dev: (layers + 1, texts, width), as `last_token_features` gives them.
     """
-    candidates = []
+    tried = []
     for layer in layers:
         for strength in strengths:
             classifier = make_pipeline(
@@ -110,5 +118,7 @@ def fit_probe(
             )
             classifier.fit(train[layer], train_labels)
             score = float(classifier.score(dev[layer], dev_labels))
-            candidates.append(Probe(classifier, layer, strength, score))
-    return max(candidates, key=lambda probe: probe.dev_accuracy)
+            tried.append((score, layer, strength, classifier))
+    score, layer, strength, classifier = max(tried, key=lambda candidate: candidate[0])
+    by_layer = {layer: max(t[0] for t in tried if t[1] == layer) for layer in layers}
+    return Probe(classifier, layer, strength, score, by_layer)

@@ -75,8 +75,9 @@ class Record:
 class Book:
     """The records of one run of one notebook.
 
-    They are written as they come, to a file of their own; `close` puts it in place of the last
-    run's, so that a run that breaks off leaves the earlier records as they were.
+    They are written as they come, to a file of their own; `close` puts them in place of the last
+    run's, so that a run that breaks off leaves the earlier records as they were. What is added
+    twice, as when a reader runs a cell again, replaces the earlier record.
     """
 
     def __init__(self, notebook: str, profile: str, runtime: Runtime, folder: Path | None = None):
@@ -86,9 +87,14 @@ class Book:
         ) / f"{notebook}.jsonl"
         self._partial = self.file.with_suffix(".jsonl.part")
         self._provenance = provenance(notebook, runtime)
-        self.records: list[Record] = []
+        self._records: dict[tuple, Record] = {}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._partial.write_text("")
+        self._write()
+
+    @property
+    def records(self) -> list[Record]:
+        """All records so far, in the order of their first coming."""
+        return list(self._records.values())
 
     def add(
         self,
@@ -129,15 +135,19 @@ class Book:
             items=items_hash(items),
             provenance=self._provenance,
         )
-        with self._partial.open("a") as out:
-            out.write(json.dumps(asdict(record)) + "\n")
-        self.records.append(record)
+        self._records[experiment, method, task, split, model, seed, metric] = record
+        self._write()
         return record
 
     def close(self) -> Path:
-        """Put this run's records in place; returns their file."""
+        """Put this run's records in place; returns their file. It may be called again."""
+        self._write()
         self._partial.replace(self.file)
         return self.file
+
+    def _write(self) -> None:
+        lines = (json.dumps(asdict(record)) + "\n" for record in self.records)
+        self._partial.write_text("".join(lines))
 
 
 def read(file: Path) -> list[Record]:
@@ -163,7 +173,8 @@ def publish(profile: str, notebook: str) -> Path:
     Raises AdaptlabError if there is no such run, or it was made by code that is not committed.
     """
     built = paths.build(profiles.check(profile)) / "records" / f"{notebook}.jsonl"
-    if any(record.provenance["uncommitted"] for record in read(built)):
+    origins = [record.provenance for record in read(built)]
+    if any(made["uncommitted"] or not made["revision"] for made in origins):
         raise AdaptlabError(f"{built} was made by uncommitted code: commit, run again, publish")
     target = paths.results() / profile / built.name
     target.parent.mkdir(parents=True, exist_ok=True)

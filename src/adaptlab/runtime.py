@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import gc
-import logging
 import os
 import random
 import threading
@@ -66,7 +65,6 @@ def quiet() -> None:
     import transformers
 
     warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # it looks for Hub kernels
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -88,12 +86,12 @@ class Measurement:
 def measure() -> Iterator[Measurement]:
     """Time a block and find its peak memory in bytes.
 
-    On a GPU the peak is torch's allocations on the device; on a CPU it is the resident memory
+    Where a GPU is in use the peak is torch's allocations on it; on a CPU it is the resident memory
     of the whole process, libraries and model included (what must fit into RAM).
     """
     result = Measurement()
     _give_back_memory()
-    peak = _CudaPeak() if torch.cuda.is_available() else _ResidentPeak()
+    peak = _CudaPeak() if torch.cuda.is_initialized() else _ResidentPeak()
     start = time.perf_counter()
     try:
         yield result

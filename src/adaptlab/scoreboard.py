@@ -24,7 +24,7 @@ class Scoreboard:
         self._rows = rows
         self._labels = np.asarray(rows["label"])
         self._common = {"experiment": experiment, "task": task, "split": split, "model": model}
-        self.runs: dict[str, list[Record]] = {}
+        self._runs: dict[str, dict[int, Record]] = {}  # by method, then seed
 
     def add(
         self,
@@ -50,19 +50,21 @@ class Scoreboard:
             items=self._rows["id"],
             **self._common,
         )
-        self.runs.setdefault(method, []).append(record)
+        self._runs.setdefault(method, {})[seed] = record
         return record
 
     def correct(self, method: str) -> np.ndarray:
         """Which items each run of `method` got right, (seeds, items) booleans."""
-        return np.array([r.predictions for r in self.runs[method]]) == self._labels
+        return np.array([r.predictions for r in self._runs[method].values()]) == self._labels
 
     def summary(self) -> list[Record]:
         """One record a method: its run, or over several seeds the mean, its interval, the median
         time and the highest peak. Those over seeds are recorded as well."""
         return [
-            runs[0] if len(runs) == 1 else self._over_seeds(method, runs)
-            for method, runs in self.runs.items()
+            next(iter(runs.values()))
+            if len(runs) == 1
+            else self._over_seeds(method, [*runs.values()])
+            for method, runs in self._runs.items()
         ]
 
     def _over_seeds(self, method: str, runs: Sequence[Record]) -> Record:

@@ -101,11 +101,23 @@ def fetch(name: str) -> Path:
         return source.folder
     downloads = paths.cache() / "downloads"
     with _disk_errors(name), _lock(downloads, name):
-        if not is_present(source):  # another process may have fetched it meanwhile
+        if not (is_present(source) or _is_right(source)):  # or another process fetched it by now
             archive = _verified_archive(source, downloads)
             _unpack(source, archive)
             archive.unlink()
     return source.folder
+
+
+def _is_right(source: Source) -> bool:
+    """Whether the files hold what they should, though their stamps say nothing of it.
+
+    So a cache that was copied from elsewhere is used, not downloaded again.
+    """
+    files = {source.folder / _filename(member): sha256 for member, sha256 in source.members.items()}
+    if not all(file.is_file() and sha256_of(file) == sha256 for file, sha256 in files.items()):
+        return False
+    _write_stamps(source, {file.name: _stamp(file, sha256) for file, sha256 in files.items()})
+    return True
 
 
 def _verified_archive(source: Source, downloads: Path) -> Path:
@@ -137,7 +149,7 @@ def _unpack(source: Source, archive: Path) -> None:
             )
         partial.replace(target)
         stamps[target.name] = _stamp(target, sha256)
-    (source.folder / "verified.json").write_text(json.dumps(stamps, indent=1))
+    _write_stamps(source, stamps)
 
 
 def _extract_member(archive: Path, member: str, target: Path) -> None:
@@ -175,6 +187,10 @@ def _filename(member: str) -> str:
 def _stamp(file: Path, sha256: str) -> list:
     status = file.stat()
     return [sha256, status.st_size, status.st_mtime_ns]
+
+
+def _write_stamps(source: Source, stamps: dict[str, list]) -> None:
+    (source.folder / "verified.json").write_text(json.dumps(stamps, indent=1))
 
 
 def _read_stamps(source: Source) -> dict[str, list]:

@@ -49,7 +49,7 @@ def run() -> Iterator[Result]:
     yield Result("few_shot_scoring_fp32_error", off, 1e-3, "nats", 1e-3 / max(off, 1e-12), 1)
 
     plain = np.concatenate([found[turn] for turn in range(ROUNDS)])
-    for kind, decide in (("raw", lambda scores: scores), ("calibrated", calibration.batch)):
+    for kind, decide in (("raw", lambda scores: scores), ("calibrated", calibration.centred)):
         answers = {
             name: decide(scores).argmax(1)
             for name, scores in (("ours", found["ours"]), ("plain", plain), ("exact", exact))

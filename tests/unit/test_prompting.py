@@ -41,7 +41,7 @@ def test_calibration_cancels_a_constant_leaning(leaning):
     scores, empty = draw.normal(size=(20, 3)), draw.normal(size=(2, 3))
     leaning = np.array(leaning)
     np.testing.assert_array_equal(
-        calibration.batch(scores).argmax(1), calibration.batch(scores + leaning).argmax(1)
+        calibration.centred(scores).argmax(1), calibration.centred(scores + leaning).argmax(1)
     )
     np.testing.assert_array_equal(
         calibration.contextual(scores, empty[:1]).argmax(1),

@@ -59,7 +59,7 @@ def execute(
     failed = target.with_suffix(".failed.ipynb")
     started = time.monotonic()
     with (
-        kernel.started(master.parent) as manager,
+        kernel.started(master.parent, target.parent) as manager,
         kernel.peak_memory(manager.provisioner.pid, tick) as peak,
     ):
         error = _run(master, part, parameters, place, manager)

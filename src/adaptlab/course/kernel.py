@@ -29,13 +29,14 @@ class _ThisPython(KernelSpecManager):
 
 
 @contextmanager
-def started(cwd: Path) -> Iterator[AsyncKernelManager]:
+def started(cwd: Path, out: Path) -> Iterator[AsyncKernelManager]:
     """A running kernel in the folder `cwd`, in which a failed exercise is an error.
 
-    It is killed on leaving, whatever happened: all it has to say is in the notebook by then.
+    What a notebook builds besides itself, its records, goes to `out`. The kernel is killed on
+    leaving, whatever happened: all it has to say is in the notebook by then.
     """
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisPython())
-    environment = {**os.environ, "ADAPTLAB_STRICT": "1"}
+    environment = {**os.environ, "ADAPTLAB_STRICT": "1", "ADAPTLAB_OUT": str(out)}
     try:
         run_sync(manager.start_kernel)(cwd=str(cwd), env=environment)
         yield manager

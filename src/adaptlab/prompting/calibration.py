@@ -18,10 +18,11 @@ def contextual(scores: np.ndarray, content_free: np.ndarray) -> np.ndarray:
     return scores - logsumexp(shares, axis=0, b=1 / len(shares))
 
 
-def batch(scores: np.ndarray) -> np.ndarray:
-    """Batch calibration (Zhou et al., 2023): the leaning is the mean over the items themselves.
+def centred(scores: np.ndarray) -> np.ndarray:
+    """Centring: the leaning is the mean log-probability over the items themselves.
 
     scores: (items, options) log-likelihoods. No labels are used, but the items have to come
-    together, and it assumes that their labels are about equally frequent.
+    together, and it assumes that their labels are about equally frequent. A simple relative of
+    batch calibration (Zhou et al., 2023), which averages probabilities instead of their logarithms.
     """
     return scores - log_softmax(scores, axis=1).mean(axis=0)

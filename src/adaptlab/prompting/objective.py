@@ -27,9 +27,13 @@ class PromptObjective:
     questions: Sequence[str]
     solutions: np.ndarray
 
+    def answers(self, W: str = "") -> np.ndarray:
+        """f([W, Q]) for every question, (items,)."""
+        return self.f([W + Q for Q in self.questions])
+
     def grades(self, W: str = "") -> np.ndarray:
         """g(f([W, Q]), S) for every question, (items,)."""
-        return self.g(self.f([W + Q for Q in self.questions]), self.solutions)
+        return self.g(self.answers(W), self.solutions)
 
     def value(self, W: str) -> float:
         """The objective: the mean grade under W."""

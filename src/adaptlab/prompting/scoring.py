@@ -20,7 +20,8 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from adaptlab.errors import AdaptlabError
 from adaptlab.models import logits_at
 
-TOKENS_PER_BATCH = 2048
+TOKENS_PER_BATCH = 2048  # that are run
+CACHED_PER_BATCH = 65_536  # whose keys and values are held, copies of the shared prefix included
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ def _batches(rows: Sequence[Row], shared: int, tokens_per_batch: int) -> Iterato
     """Rows of similar length together, longest first, so that little is padded."""
     batch: list[Row] = []
     for row in sorted(rows, key=lambda row: -len(row.ids)):
-        width = len(batch[0].ids) - shared if batch else 0
-        if batch and (len(batch) + 1) * width > tokens_per_batch:
+        length = len(batch[0].ids) if batch else 0
+        full = (len(batch) + 1) * (length - shared) > tokens_per_batch
+        if batch and (full or (len(batch) + 1) * length > CACHED_PER_BATCH):
             yield batch
             batch = []
         batch.append(row)

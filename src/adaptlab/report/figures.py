@@ -30,11 +30,15 @@ def accuracy_against_cost(records: Sequence[Record], baseline: str = "bag of wor
         figure.suptitle("What does accuracy cost?", x=0.01, ha="left", weight="bold", fontsize=12)
         _points(left, shown, [record.trained_parameters for record in shown])
         left.set_xscale("symlog", linthresh=100, linscale=0.6)
-        left.set_xlim(-60, 3e7)
+        left.set_xlim(-60, 3 * max(1e6, *(record.trained_parameters for record in shown)))
         left.set_xticks([0, 1e3, 1e5, 1e7])
         left.set_xlabel("trained parameters")
         _points(right, shown, [record.seconds for record in shown])
         right.set_xscale("log")
+        seconds = [record.seconds for record in shown]
+        right.set_xlim(min(seconds) / 1.5, 2 * max(seconds))
+        lowest, highest = min(r.low for r in ranked), max(r.high for r in ranked)
+        left.set_ylim(lowest - 0.02, highest + 0.02)  # shifted points set no limits themselves
         right.set_xlabel("seconds to adapt and to answer")
         left.set_ylabel(f"accuracy, {shown[0].n} {shown[0].split} items")
         left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib.style
-from IPython.display import Image
+from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from adaptlab.paths import PACKAGE
@@ -25,10 +25,10 @@ class Look:
 LOOKS = {
     "bag of words": Look(BASELINE, "x"),
     "zero-shot": Look("#0072B2", "o"),
-    "zero-shot, contextual calibration": Look("#0072B2", "^"),
-    "zero-shot, batch calibration": Look("#0072B2", "s"),
+    "zero-shot, contextual": Look("#0072B2", "^"),
+    "zero-shot, centred": Look("#0072B2", "s"),
     "few-shot": Look("#56B4E9", "o"),
-    "few-shot, batch calibration": Look("#56B4E9", "s"),
+    "few-shot, centred": Look("#56B4E9", "s"),
     "prompt tuning": Look("#E69F00", "D"),
     "probe": Look("#009E73", "v"),
     "LoRA": Look("#D55E00", "P"),
@@ -48,12 +48,13 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def show(figure: Figure) -> Image:
-    """The figure as a picture for a notebook; its label becomes the alternative text.
+def show(figure: Figure) -> None:
+    """Display the figure as a picture in a notebook; its label becomes the alternative text.
 
     It is drawn here, whatever backend a notebook's kernel has chosen.
     """
     data = io.BytesIO()
     with figure_style():
         figure.savefig(data, format="png")
-    return Image(data.getvalue(), format="png", retina=True, alt=figure.get_label())
+    picture = Image(data.getvalue(), format="png", retina=True)
+    display(picture, metadata={"image/png": {"alt": figure.get_label()}})

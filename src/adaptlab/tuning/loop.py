@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
@@ -61,6 +62,7 @@ def fit(
     if not trainable_parameters(model):
         raise AdaptlabError("nothing to train: no parameter requires a gradient")
     examples = encode(tokenizer, prompts, answers)
+    AcceleratorState._reset_state(True)  # else the first runtime of the process would stay
     accelerator = Accelerator(
         mixed_precision="bf16" if runtime.dtype is torch.bfloat16 else "no",
         cpu=runtime.device.type == "cpu",
@@ -93,15 +95,21 @@ def fit(
 def encode(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], answers: Sequence[str]
 ) -> list[Example]:
-    """Tokenise each prompt with its answer. Raises AdaptlabError if there is none."""
+    """Tokenise each prompt with its answer.
+
+    Raises AdaptlabError if there is none, an answer has no tokens, or it merges with its prompt.
+    """
     if not prompts:
         raise AdaptlabError("no examples to train on")
     joined = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-    starts = [len(ids) for ids in tokenizer(list(prompts))["input_ids"]]
-    return [
-        Example(tuple(ids), start)
-        for ids, start in zip(tokenizer(joined)["input_ids"], starts, strict=True)
-    ]
+    examples = []
+    for ids, start, text in zip(
+        tokenizer(joined)["input_ids"], tokenizer(list(prompts))["input_ids"], joined, strict=True
+    ):
+        if ids[: len(start)] != start or len(ids) == len(start):
+            raise AdaptlabError(f"the answer in {text[-40:]!r} has no tokens of its own")
+        examples.append(Example(tuple(ids), len(start)))
+    return examples
 
 
 def _shuffled_batches(examples: Sequence[Example], recipe: Recipe) -> Iterator[list[Example]]:

@@ -1,0 +1,41 @@
+"""Budgets come from profiles.toml; a misspelt name says what is near."""
+
+import pytest
+
+from adaptlab import profiles, sources
+from adaptlab.course.masters import masters
+from adaptlab.errors import AdaptlabError
+
+
+@pytest.mark.parametrize("profile", profiles.PROFILES)
+@pytest.mark.parametrize("notebook", [path.stem for path in masters()])
+def test_every_notebook_has_a_budget_in_every_profile(profile, notebook):
+    budget = profiles.load(profile, notebook)
+    assert budget["model"] == budget.model
+    assert not set(budget) & set(profiles.PROFILES)
+
+
+def test_every_notebook_names_sources_that_exist():
+    for path in masters():
+        assert set(profiles.sources(path.stem)) <= set(sources.catalogue())
+
+
+def test_a_profile_overrides_what_holds_for_all(monkeypatch):
+    table = {"00_x": {"sources": [], "seeds": [0], "n": 3, "full": {"seeds": [0, 1]}}}
+    monkeypatch.setattr(profiles, "_tables", lambda: table)
+    assert dict(profiles.load("cpu", "00_x")) == {"sources": [], "seeds": [0], "n": 3}
+    assert profiles.load("full", "00_x").seeds == [0, 1]
+
+
+def test_a_published_comparison_has_seeds_enough():
+    for path in masters():
+        assert len(profiles.load("full", path.stem).seeds) >= 3
+
+
+def test_unknown_names_are_one_line():
+    with pytest.raises(AdaptlabError, match="unknown profile 'smok'; did you mean smoke"):
+        profiles.load("smok", "00_tour")
+    with pytest.raises(AdaptlabError, match="unknown notebook '00_tuor'; did you mean 00_tour"):
+        profiles.load("cpu", "00_tuor")
+    with pytest.raises(AdaptlabError, match="unknown setting of 00_tour/cpu"):
+        _ = profiles.load("cpu", "00_tour").sedes
