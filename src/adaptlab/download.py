@@ -4,14 +4,13 @@ import os
 import shutil
 from pathlib import Path
 
-import httpx
+import httpx2
 import unearth
 from tqdm import tqdm
 
 from adaptlab.errors import AdaptlabError
 
 ATTEMPTS = 4
-CHUNK = 1 << 18  # bytes
 
 
 def find_archive(package: str, version: str, kind: str) -> unearth.Link:
@@ -26,7 +25,7 @@ def find_archive(package: str, version: str, kind: str) -> unearth.Link:
         for found in finder.find_all_packages(package, allow_yanked=True):
             if found.version == version and found.link.is_wheel == (kind == "wheel"):
                 return found.link
-    except (httpx.HTTPError, unearth.UnpackError) as error:
+    except (httpx2.HTTPError, unearth.UnpackError) as error:
         raise AdaptlabError(f"cannot reach the package index for {package}: {error}") from error
     raise AdaptlabError(
         f"found no {kind} of {package} {version} in the package index; is there a network?"
@@ -47,7 +46,7 @@ def download(link: unearth.Link, folder: Path) -> Path:
         try:
             _append_rest(link.normalized, partial)
             break
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             if attempt == ATTEMPTS:
                 size = partial.stat().st_size if partial.exists() else 0
                 raise AdaptlabError(
@@ -59,14 +58,14 @@ def download(link: unearth.Link, folder: Path) -> Path:
 
 
 def _append_rest(url: str, partial: Path) -> None:
-    """Stream what is still missing from `partial`. Raises httpx.HTTPError when it breaks off."""
+    """Stream what is still missing from `partial`. Raises httpx2.HTTPError when it breaks off."""
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=60) as response:
-        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+    with httpx2.stream("GET", url, headers=headers, follow_redirects=True, timeout=60) as response:
+        if response.status_code == httpx2.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # all bytes are here already: the hash will tell
         response.raise_for_status()
-        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        resumed = response.status_code == httpx2.codes.PARTIAL_CONTENT
         have = have if resumed else 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
@@ -75,8 +74,8 @@ def _append_rest(url: str, partial: Path) -> None:
             partial.open("ab" if resumed else "wb") as out,
             tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=name) as bar,
         ):
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_raw():  # as it comes: what has arrived is kept
                 out.write(chunk)
                 bar.update(len(chunk))
     if total is not None and partial.stat().st_size < total:
-        raise httpx.ReadError(f"{partial.stat().st_size:,} of {total:,} bytes arrived")
+        raise httpx2.ReadError(f"{partial.stat().st_size:,} of {total:,} bytes arrived")

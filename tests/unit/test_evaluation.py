@@ -54,6 +54,18 @@ def test_mcnemar_is_a_binomial_test_on_the_items_that_differ():
     assert paired_difference(a, a).p == 1
 
 
+def test_several_runs_are_paired_with_one_or_with_as_many():
+    draw = np.random.default_rng(3)
+    runs, one = draw.random((4, 300)) < 0.8, draw.random(300) < 0.6
+    difference = paired_difference(runs, one)
+    assert difference.value == pytest.approx(runs.mean() - one.mean())
+    assert difference.p is None
+    assert difference.low < difference.value < difference.high
+    assert paired_difference(runs, runs).value == 0
+    with pytest.raises(AdaptlabError, match="the same items"):
+        paired_difference(runs, runs[:2])
+
+
 def test_bad_scores_are_one_line():
     with pytest.raises(AdaptlabError, match="no items"):
         accuracy_score(np.array([]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adaptlab import profiles, sources
+from adaptlab import profiles, records, sources
 from adaptlab.course.masters import masters
 from adaptlab.errors import AdaptlabError
 
@@ -30,6 +30,17 @@ def test_a_profile_overrides_what_holds_for_all(monkeypatch):
 def test_a_published_comparison_has_seeds_enough():
     for path in masters():
         assert len(profiles.load("full", path.stem).seeds) >= 3
+
+
+def test_the_tour_s_rates_won_the_published_search():
+    """The cpu profile may take one learning rate only because full chose it on dev."""
+    tried = [r for r in records.published("full", "00_tour") if r.experiment == "learning rate"]
+    for method, rates in (("LoRA", "lora_rates"), ("prompt tuning", "prompt_rates")):
+        of_method = [r for r in tried if r.method.startswith(f"{method}, rate ")]
+        assert len(of_method) == len(profiles.load("full", "00_tour")[rates])
+        assert {r.split for r in of_method} == {"dev"}
+        best = max(of_method, key=lambda r: r.score)
+        assert [float(best.method.rpartition(" ")[2])] == profiles.load("cpu", "00_tour")[rates]
 
 
 def test_unknown_names_are_one_line():

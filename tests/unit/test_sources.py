@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
 from functools import partial
@@ -197,6 +198,17 @@ def test_every_source_says_where_it_is_from_and_on_what_terms():
             assert len(bytes.fromhex(digest)) == 32
         kinds = {member.rsplit(".", 1)[-1] for member in source.members}
         assert not kinds & {"pkl", "pickle", "pt", "bin", "joblib", "npy"}, "no pickle"
+
+
+def test_a_cache_copied_from_elsewhere_is_used_as_it_is(served):
+    """Copying changes modification times; the hashes still tell that the files are right."""
+    server = served(a_zip({"d/a.csv": TEXT}), {"d/a.csv": sha256(TEXT)})
+    folder = sources.fetch("thing")
+    os.utime(folder / "a.csv", (1, 1))
+    assert not sources.is_present(sources.get("thing"))
+    sources.fetch("thing")
+    assert len(server.ranges) == 1
+    assert sources.is_present(sources.get("thing"))
 
 
 def test_a_file_link_is_copied(served, tmp_path, monkeypatch):

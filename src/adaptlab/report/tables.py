@@ -33,7 +33,7 @@ def caption(records: Sequence[Record]) -> str:
     """What the scores of a comparison were measured on, in one sentence."""
     first = records[0]
     seeds = sorted({len(r.config.get("seeds", [r.seed])) for r in records})
-    times = f"{seeds[-1]} seeds" if seeds[-1] > 1 else "one seed"
+    times = "one seed" if seeds[-1] == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     made = first.provenance
     return (
         f"{first.metric.capitalize()} on {first.n} {first.split} items of {first.task}, {times}; "
