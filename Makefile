@@ -58,7 +58,7 @@ newcomer: setup ## time the two commands in fresh clones (into data/results)
 	$(BIN)/python -m tests.bench.newcomer
 
 pins: setup ## write the versions of this environment into constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+.*//' > constraints.txt
 
 clean: ## remove what was built; the environment and the downloads stay
 	rm -rf build .pytest_cache .ruff_cache .hypothesis
