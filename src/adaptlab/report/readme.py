@@ -78,7 +78,10 @@ def _results() -> str:
 
 def _times() -> str:
     """How long the commands took, from data/results/commands.json (`make newcomer` writes it)."""
-    measured = json.loads((paths.results() / "commands.json").read_text())
+    text = _read(paths.results() / "commands.json")
+    if text is None:
+        return "*Not timed yet.*"
+    measured = json.loads(text)
     lines = ["| command | minutes |", "| --- | ---: |"]
     lines += [f"| `{run['command']}` | {run['seconds'] / 60:.1f} |" for run in measured["runs"]]
     lines += [
