@@ -26,7 +26,9 @@ def find_archive(package: str, version: str, kind: str) -> unearth.Link:
             if found.version == version and found.link.is_wheel == (kind == "wheel"):
                 return found.link
     except (httpx2.HTTPError, unearth.UnpackError) as error:
-        raise AdaptlabError(f"cannot reach the package index for {package}: {error}") from error
+        raise AdaptlabError(
+            f"cannot reach the package index for {package}, is there a network? {error}"
+        ) from error
     raise AdaptlabError(
         f"found no {kind} of {package} {version} in the package index; is there a network?"
     )
@@ -62,7 +64,7 @@ def _append_rest(url: str, partial: Path) -> None:
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     with httpx2.stream("GET", url, headers=headers, follow_redirects=True, timeout=60) as response:
-        if response.status_code == httpx2.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if response.status_code == httpx2.codes.RANGE_NOT_SATISFIABLE:
             return  # all bytes are here already: the hash will tell
         response.raise_for_status()
         resumed = response.status_code == httpx2.codes.PARTIAL_CONTENT
