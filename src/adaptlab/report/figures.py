@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from adaptlab.evaluation import Difference
@@ -35,6 +35,9 @@ def accuracy_against_cost(records: Sequence[Record], baseline: str = "bag of wor
         left.set_xlabel("trained parameters")
         _points(right, shown, [record.seconds for record in shown])
         right.set_xscale("log")
+        right.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        right.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        right.xaxis.set_minor_formatter(NullFormatter())
         seconds = [record.seconds for record in shown]
         right.set_xlim(min(seconds) / 1.5, 2 * max(seconds))
         lowest, highest = min(r.low for r in ranked), max(r.high for r in ranked)
