@@ -42,6 +42,11 @@ class Source:
     def folder(self) -> Path:
         return paths.cache() / "sources" / self.name
 
+    @property
+    def files(self) -> dict[Path, str]:
+        """Where each member lies in the cache, with its sha256."""
+        return {self.folder / _filename(member): digest for member, digest in self.members.items()}
+
 
 @cache
 def catalogue() -> dict[str, Source]:
@@ -83,10 +88,9 @@ def is_present(source: Source) -> bool:
     Hashing is done once; afterwards size and modification time stand for it (verified.json).
     """
     stamps = _read_stamps(source)
-    files = {source.folder / _filename(member): sha256 for member, sha256 in source.members.items()}
     return all(
         file.is_file() and stamps.get(file.name) == _stamp(file, sha256)
-        for file, sha256 in files.items()
+        for file, sha256 in source.files.items()
     )
 
 
@@ -113,10 +117,13 @@ def _is_right(source: Source) -> bool:
 
     So a cache that was copied from elsewhere is used, not downloaded again.
     """
-    files = {source.folder / _filename(member): sha256 for member, sha256 in source.members.items()}
-    if not all(file.is_file() and sha256_of(file) == sha256 for file, sha256 in files.items()):
+    if not all(
+        file.is_file() and sha256_of(file) == sha256 for file, sha256 in source.files.items()
+    ):
         return False
-    _write_stamps(source, {file.name: _stamp(file, sha256) for file, sha256 in files.items()})
+    _write_stamps(
+        source, {file.name: _stamp(file, sha256) for file, sha256 in source.files.items()}
+    )
     return True
 
 
