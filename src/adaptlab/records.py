@@ -30,16 +30,59 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
+class Format:
+    """How the values of a metric are written: as `spec` says, after `factor`, before `unit`."""
+
+    heading: str  # of a table's column
+    spec: str
+    factor: float = 1
+    unit: str = ""
+    lower_is_better: bool = False
+
+    def number(self, value: float) -> str:
+        """The value without its unit, as under the heading."""
+        return f"{self.factor * value:{self.spec}}"
+
+    def interval(self, value: float, low: float, high: float) -> str:
+        """The value and its interval, with units."""
+        value, low, high = (f"{self.number(part)}{self.unit}" for part in (value, low, high))
+        return f"{value} [{low}, {high}]"
+
+
+SHARE = {"spec": ".1f", "factor": 100, "unit": "%"}
+LOSS = {"spec": ".3f", "lower_is_better": True}
+FORMATS = {
+    "accuracy": Format("accuracy, %", **SHARE),
+    "exact match": Format("exact match, %", **SHARE),
+    "BLEU": Format("BLEU", ".1f"),
+    "chrF": Format("chrF", ".1f"),
+    "rouge1": Format("ROUGE-1 F1", ".1f"),
+    "rouge2": Format("ROUGE-2 F1", ".1f"),
+    "rougeL": Format("ROUGE-L F1", ".1f"),
+    "loss": Format("loss, nats per token", **LOSS),
+    "ECE": Format("ECE", **LOSS),
+    "Brier": Format("Brier score", **LOSS),
+    "perplexity": Format("perplexity", ".1f", lower_is_better=True),
+}
+
+
+def format_of(metric: str) -> Format:
+    """How a metric is written; one that is not in FORMATS with three significant digits."""
+    return FORMATS.get(metric, Format(metric, ".3g"))
+
+
+@dataclass(frozen=True)
 class Score:
-    """A mean with its 95% interval, over n items (times seeds)."""
+    """A metric's value with its 95% interval, over n items (times seeds)."""
 
     value: float
     low: float
     high: float
     n: int
+    metric: str = "accuracy"
 
     def __str__(self) -> str:
-        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
+        return format_of(self.metric).interval(self.value, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -62,12 +105,12 @@ class Record:
     peak_bytes: int
     trained_parameters: int
     config: dict[str, Any]
-    predictions: list[int] = field(default_factory=list)  # by item; empty over several seeds
+    predictions: list[int | str] = field(default_factory=list)  # by item; empty over several seeds
     items: str = ""  # a hash of the item ids: predictions compare only where it is equal
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        score = Score(self.score, self.low, self.high, self.n)
+        score = Score(self.score, self.low, self.high, self.n, self.metric)
         trained = f", {self.trained_parameters:,} trained" if self.trained_parameters else ""
         return f"{self.method}: {score} on {self.n} items, {self.seconds:.1f} s{trained}"
 
@@ -107,13 +150,18 @@ class Book:
         seed: int | None,
         score: Score,
         took: Measurement,
-        metric: str = "accuracy",
+        metric: str | None = None,
         trained_parameters: int = 0,
         config: dict[str, Any] | None = None,
-        predictions: Iterable[int] = (),
+        predictions: Iterable[int | str] = (),
         items: Sequence[str] = (),
     ) -> Record:
-        """Write one record down and return it."""
+        """Write one record down and return it.
+
+        metric: another name for what was measured than the score's own.
+        predictions: by item, labels or written texts.
+        """
+        metric = metric or score.metric
         record = Record(
             notebook=self.notebook,
             experiment=experiment,
@@ -131,7 +179,7 @@ class Book:
             peak_bytes=took.peak_bytes,
             trained_parameters=trained_parameters,
             config=config or {},
-            predictions=[int(p) for p in predictions],
+            predictions=[p if isinstance(p, str) else int(p) for p in predictions],
             items=items_hash(items),
             provenance=self._provenance,
         )

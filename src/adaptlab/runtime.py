@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ def detect(device: str | None = None, dtype: torch.dtype | None = None) -> Runti
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or (torch.bfloat16 if has_bf16(chosen) else torch.float32)
     return Runtime(chosen, dtype, torch.get_num_threads())
+
+
+def accelerator_for(runtime: Runtime) -> Accelerator:
+    """What a training loop runs on: one or many processes, in mixed precision where it is bf16."""
+    AcceleratorState._reset_state(True)  # else the first runtime of the process would stay
+    return Accelerator(
+        mixed_precision="bf16" if runtime.dtype is torch.bfloat16 else "no",
+        cpu=runtime.device.type == "cpu",
+    )
 
 
 def seed_everything(seed: int) -> None:

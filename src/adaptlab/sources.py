@@ -5,17 +5,20 @@ it is never installed or built, so no code of it runs.
 """
 
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import filelock
 
@@ -25,7 +28,11 @@ from adaptlab.errors import AdaptlabError, unknown
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of sources.toml; `members` maps a path inside the archive to its sha256."""
+    """One entry of sources.toml; `members` maps a path inside the archive to its sha256.
+
+    A file of an archive inside the archive is written `OUTER!INNER`: the path of the inner archive
+    and, behind the exclamation mark, the file's path in there (`data/pairs.zip!pairs.txt`).
+    """
 
     name: str
     what: str
@@ -66,7 +73,7 @@ def path(name: str, filename: str) -> Path:
     """The file `filename` of source `name` in the cache, fetched first if it is not there."""
     source = get(name)
     found = source.folder / filename
-    if filename not in {Path(member).name for member in source.members}:
+    if filename not in set(map(_filename, source.members)):
         raise unknown(f"file of source {name}", filename, map(_filename, source.members))
     if not is_present(source):
         fetch(name)
@@ -162,18 +169,34 @@ def _unpack(source: Source, archive: Path) -> None:
 def _extract_member(archive: Path, member: str, target: Path) -> None:
     """Copy one member out; nothing else of the archive touches the disk."""
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as box, box.open(member) as inner:
-                _copy(inner, target)
-        else:
-            with tarfile.open(archive) as box:
-                inner = box.extractfile(member)
-                if inner is None:
-                    raise KeyError(member)
-                with inner:
-                    _copy(inner, target)
+        with ExitStack() as opened:
+            _copy(_open_member(opened, opened.enter_context(archive.open("rb")), member), target)
     except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise AdaptlabError(f"{archive.name} has no readable member {member}") from error
+
+
+def _open_member(opened: ExitStack, archive: BinaryIO, member: str) -> BinaryIO:
+    """A stream of a member. An archive on the way to it is held in memory, not on the disk."""
+    name, _, inner = member.partition("!")
+    stream = opened.enter_context(_stream(archive, name))
+    return _open_member(opened, io.BytesIO(stream.read()), inner) if inner else stream
+
+
+@contextmanager
+def _stream(archive: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """The file `name` of a zip or a tarball. Raises KeyError if it is not there."""
+    is_zip = zipfile.is_zipfile(archive)
+    archive.seek(0)  # looking for a zip's directory has moved to the end
+    if is_zip:
+        with zipfile.ZipFile(archive) as box, box.open(name) as stream:
+            yield stream
+        return
+    with tarfile.open(fileobj=archive) as box:
+        stream = box.extractfile(name)
+        if stream is None:  # a folder
+            raise KeyError(name)
+        with stream:
+            yield stream
 
 
 def _copy(inner, target: Path) -> None:
@@ -188,7 +211,7 @@ def sha256_of(file: Path) -> str:
 
 
 def _filename(member: str) -> str:
-    return member.rsplit("/", 1)[-1]
+    return re.split("[/!]", member)[-1]
 
 
 def _stamp(file: Path, sha256: str) -> list:

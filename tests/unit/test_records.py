@@ -122,3 +122,34 @@ def test_a_measured_block_shows_its_time_and_its_own_peak():
 
 def test_a_score_reads_well():
     assert str(Score(0.8, 0.75, 0.85, 300)) == "80.0% [75.0%, 85.0%]"
+
+
+@pytest.mark.parametrize(
+    ("metric", "text"),
+    [
+        ("BLEU", "24.3 [22.1, 26.6]"),
+        ("rougeL", "24.3 [22.1, 26.6]"),
+        ("loss", "24.310 [22.140, 26.560]"),
+        ("something new", "24.3 [22.1, 26.6]"),
+    ],
+)
+def test_scores_and_records_are_written_as_their_metric_is(book, metric, text):
+    score = Score(24.31, 22.14, 26.56, 2, metric)
+    assert str(score) == text
+    record = book.add(
+        experiment="x", method="a model", task="translation", split="test", model="m", seed=0,
+        score=score, took=Measurement(1.5),
+    )  # fmt: skip
+    assert record.metric == metric
+    assert str(record) == f"a model: {text} on 2 items, 1.5 s"
+
+
+def test_written_texts_are_recorded_as_they_are(book):
+    book.add(
+        experiment="x", method="a model", task="translation", split="test", model="m", seed=0,
+        score=Score(24.3, 22.1, 26.6, 2, "BLEU"), took=Measurement(),
+        predictions=["Va !", ""], items=["a", "b"],
+    )  # fmt: skip
+    (read,) = records.read(book.close())
+    assert read.predictions == ["Va !", ""]
+    assert read == book.records[0]

@@ -5,6 +5,7 @@ import pytest
 from IPython.display import Markdown
 
 from adaptlab import paths
+from adaptlab.errors import AdaptlabError
 from adaptlab.evaluation import paired_difference
 from adaptlab.records import Record
 from adaptlab.report import figures, published, tables
@@ -77,6 +78,21 @@ def test_the_table_is_sorted_by_score():
     table = tables.comparison(RECORDS)
     assert list(table.index) == ["LoRA", "something new", "zero-shot", "few-shot", "bag of words"]
     assert table.loc["LoRA"].tolist() == ["85.0", "[78.0, 90.0]", "2,442,240", "47.0", "2.00"]
+
+
+def test_the_table_follows_the_metric():
+    bleu = [
+        record(name, score, 0, 1.0, metric="BLEU") for name, score in (("a", 20.0), ("b", 24.25))
+    ]
+    table = tables.comparison(bleu)
+    assert list(table.index) == ["b", "a"]
+    assert table.columns[0] == "BLEU"
+    assert table.loc["a"].tolist()[:2] == ["20.0", "[19.9, 20.1]"]
+    assert tables.caption(bleu).startswith("BLEU on 100 test items")
+    losses = [record(name, loss, 0, 1.0, metric="loss") for name, loss in (("a", 3.1), ("b", 2.9))]
+    assert list(tables.comparison(losses).index) == ["b", "a"], "a lower loss is better"
+    with pytest.raises(AdaptlabError, match="one metric; these are of BLEU and loss"):
+        tables.comparison(bleu + losses)
 
 
 def test_the_caption_says_what_was_measured_on_what():

@@ -155,6 +155,42 @@ def test_a_missing_member_is_named(served):
         sources.fetch("thing")
 
 
+@pytest.mark.parametrize("pack", [a_zip, a_tarball])
+@pytest.mark.parametrize("pack_inner", [a_zip, a_tarball])
+def test_a_file_of_an_inner_archive_is_unpacked_alone(served, pack, pack_inner, tmp_path):
+    inner = pack_inner({"in/a.txt": TEXT, "_about.txt": b"not asked for"})
+    member = "thing-1.0/data/a.zip!in/a.txt"
+    served(pack({"thing-1.0/data/a.zip": inner}), {member: sha256(TEXT)})
+    assert sources.path("thing", "a.txt").read_bytes() == TEXT
+    assert sources.hashes(["thing"]) == {"thing/a.txt": sha256(TEXT)}
+    assert {file.name for file in tmp_path.rglob("*") if file.is_file()} == {
+        "a.txt", "verified.json", "thing.lock",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("held", "member"),
+    [
+        ({"d/a.zip": a_zip({"b.txt": TEXT})}, "d/a.zip!a.txt"),  # not in the inner archive
+        ({"d/b.zip": a_zip({"a.txt": TEXT})}, "d/a.zip!a.txt"),  # no such inner archive
+        ({"d/a.zip": TEXT}, "d/a.zip!a.txt"),  # no archive
+        ({"d/a.zip": a_zip({"a.txt": TEXT})[:-9]}, "d/a.zip!a.txt"),  # a broken one
+    ],
+)
+def test_a_missing_inner_member_is_named(served, held, member, tmp_path):
+    served(a_zip(held), {member: sha256(TEXT)})
+    with pytest.raises(AdaptlabError, match=f"no readable member {member}$"):
+        sources.fetch("thing")
+    assert not list(tmp_path.rglob("a.txt*"))
+
+
+def test_an_inner_member_with_a_wrong_hash_is_deleted(served, tmp_path):
+    served(a_zip({"d/a.zip": a_zip({"a.txt": TEXT})}), {"d/a.zip!a.txt": "1" * 64})
+    with pytest.raises(AdaptlabError, match=r"d/a.zip!a.txt .*wrong sha256"):
+        sources.fetch("thing")
+    assert not list(tmp_path.rglob("a.txt*"))
+
+
 def test_a_full_disk_is_one_line(served, monkeypatch):
     served(a_zip({"d/a.csv": TEXT}), {"d/a.csv": sha256(TEXT)})
 

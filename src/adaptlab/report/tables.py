@@ -5,16 +5,25 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from IPython.display import Markdown
 
-from adaptlab.records import Record
+from adaptlab.errors import AdaptlabError
+from adaptlab.records import Record, format_of
 
 
 def comparison(records: Sequence[Record]) -> pd.DataFrame:
-    """Methods side by side, best first: score with interval, what was trained, time and memory."""
-    rows = sorted(records, key=lambda record: record.score, reverse=True)
+    """Methods side by side, best first: score with interval, what was trained, time and memory.
+
+    Raises AdaptlabError if there are no records, or not all are of one metric.
+    """
+    metrics = {record.metric for record in records}
+    if len(metrics) != 1:
+        found = " and ".join(sorted(metrics)) or "none"
+        raise AdaptlabError(f"a comparison needs records of one metric; these are of {found}")
+    form = format_of(metrics.pop())
+    rows = sorted(records, key=lambda record: record.score, reverse=not form.lower_is_better)
     return pd.DataFrame(
         {
-            "accuracy, %": [f"{100 * r.score:.1f}" for r in rows],
-            "95% interval": [f"[{100 * r.low:.1f}, {100 * r.high:.1f}]" for r in rows],
+            form.heading: [form.number(r.score) for r in rows],
+            "95% interval": [f"[{form.number(r.low)}, {form.number(r.high)}]" for r in rows],
             "trained parameters": [f"{r.trained_parameters:,}" for r in rows],
             "seconds": [f"{r.seconds:,.1f}" for r in rows],
             "peak GB": [f"{r.peak_bytes / 1e9:.2f}" for r in rows],
@@ -35,8 +44,9 @@ def caption(records: Sequence[Record]) -> str:
     seeds = sorted({len(r.config.get("seeds", [r.seed])) for r in records})
     times = "one seed" if seeds[-1] == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     made = first.provenance
+    name = format_of(first.metric).heading.partition(",")[0]  # its unit stands in the table
     return (
-        f"{first.metric.capitalize()} on {first.n} {first.split} items of {first.task}, {times}; "
+        f"{name[0].upper()}{name[1:]} on {first.n} {first.split} items of {first.task}, {times}; "
         f"model {first.model}; {made['processor']}, {made['threads']} threads, {made['dtype']}; "
         f"{made['date'][:10]}, revision {(made['revision'] or 'unknown')[:7]}."
     )

@@ -1,14 +1,20 @@
 """Tasks: examples in fixed splits, label words, a template and a metric. Each task is one file."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
 from adaptlab.errors import AdaptlabError, unknown
+
+if TYPE_CHECKING:
+    from adaptlab.tasks.text import TextTask
 
 SPLITS = ("train", "dev", "test")
 
@@ -43,14 +49,7 @@ class Task:
 
         Raises AdaptlabError for an unknown split or more rows than it has.
         """
-        if split not in self.splits:
-            raise unknown("split", split, self.splits)
-        rows = self.splits[split]
-        if n is None:
-            return rows
-        if not 0 < n <= len(rows):
-            raise AdaptlabError(f"{self.name}/{split} has {len(rows)} rows; {n} were asked for")
-        return rows.select(range(n))
+        return first_rows(self.name, self.splits, split, n)
 
     def sample(self, n: int, seed: int) -> Dataset:
         """n rows of train, as many of each label as n allows, drawn and shuffled by `seed`."""
@@ -67,11 +66,15 @@ class Task:
         return concatenate_datasets(parts).select(draw.permutation(n))
 
 
-def load(name: str) -> Task:
+def load(name: str) -> Task | TextTask:
     """Load a task by name, fetching its source where needed. Raises AdaptlabError if unknown."""
-    from adaptlab.tasks import sentiment
+    from adaptlab.tasks import sentiment, summarisation, translation
 
-    makers: dict[str, Callable[[], Task]] = {"sentiment": sentiment.load}
+    makers: dict[str, Callable[[], Task | TextTask]] = {
+        "sentiment": sentiment.load,
+        "summarisation": summarisation.load,
+        "translation": translation.load,
+    }
     if name not in makers:
         raise unknown("task", name, makers)
     return makers[name]()
@@ -80,6 +83,21 @@ def load(name: str) -> Task:
 def accuracy(predictions: Sequence[int], labels: Sequence[int]) -> float:
     """The share of predictions equal to their label."""
     return float(np.mean(np.asarray(predictions) == np.asarray(labels)))
+
+
+def first_rows(name: str, splits: DatasetDict, split: str, n: int | None) -> Dataset:
+    """The first n rows of a split of the task `name` (None: all of them).
+
+    Raises AdaptlabError for an unknown split or more rows than it has.
+    """
+    if split not in splits:
+        raise unknown("split", split, splits)
+    rows = splits[split]
+    if n is None:
+        return rows
+    if not 0 < n <= len(rows):
+        raise AdaptlabError(f"{name}/{split} has {len(rows)} rows; {n} were asked for")
+    return rows.select(range(n))
 
 
 def split_by_hash(texts: Iterable[str], labels: Iterable[int]) -> DatasetDict:
@@ -92,18 +110,24 @@ def split_by_hash(texts: Iterable[str], labels: Iterable[int]) -> DatasetDict:
     labels_of: dict[str, set[int]] = {}
     text_of: dict[str, str] = {}
     for text, label in zip(texts, labels, strict=True):
-        key = hashlib.sha256(_bare(text).encode()).hexdigest()[:16]
+        key = key_of(text)
         labels_of.setdefault(key, set()).add(int(label))
         text_of.setdefault(key, text)
     rows: dict[str, list[dict]] = {split: [] for split in SPLITS}
     for key in sorted(text_of):
         if len(labels_of[key]) == 1:
             (label,) = labels_of[key]
-            rows[_split(key)].append({"id": key, "text": text_of[key], "label": label})
+            rows[split_of(key)].append({"id": key, "text": text_of[key], "label": label})
     return DatasetDict({split: Dataset.from_list(rows[split]) for split in SPLITS})
 
 
-def _split(key: str) -> str:
+def key_of(text: str) -> str:
+    """A row's id: 16 hexadecimal digits, the same whatever the case, punctuation and spaces."""
+    return hashlib.sha256(_bare(text).encode()).hexdigest()[:16]
+
+
+def split_of(key: str) -> str:
+    """The split of the row with this id: train, dev or test, 8 : 1 : 1."""
     # The last digits decide: the first ones are what rows are sorted by.
     tenth = int(key[-8:], 16) % 10
     return {8: "dev", 9: "test"}.get(tenth, "train")

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
@@ -19,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adaptlab.errors import AdaptlabError
 from adaptlab.models import logits_at, trainable_parameters
-from adaptlab.runtime import Runtime
+from adaptlab.runtime import Runtime, accelerator_for
 
 POOL = 8  # batches that are sorted by length together
 
@@ -62,11 +60,7 @@ def fit(
     if not trainable_parameters(model):
         raise AdaptlabError("nothing to train: no parameter requires a gradient")
     examples = encode(tokenizer, prompts, answers)
-    AcceleratorState._reset_state(True)  # else the first runtime of the process would stay
-    accelerator = Accelerator(
-        mixed_precision="bf16" if runtime.dtype is torch.bfloat16 else "no",
-        cpu=runtime.device.type == "cpu",
-    )
+    accelerator = accelerator_for(runtime)
     batches = list(_shuffled_batches(examples, recipe))
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)

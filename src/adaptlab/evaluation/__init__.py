@@ -29,25 +29,28 @@ def accuracy_score(correct: np.ndarray) -> Score:
         flat = correct.reshape(-1)
         low, high = proportion_confint(flat.sum(), flat.size, 1 - LEVEL, method="wilson")
         return Score(float(flat.mean()), float(low), float(high), flat.size)
-    means = _two_way_bootstrap(correct.astype(float))
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Score(float(correct.mean()), float(low), float(high), correct.shape[1])
+    low, high = percentiles(_two_way_bootstrap(correct.astype(float)))
+    return Score(float(correct.mean()), low, high, correct.shape[1])
 
 
 @dataclass(frozen=True)
 class Difference:
     """How much better a is than b on the same items: mean, 95% interval, and p of no difference.
 
-    p is None over several seeds, where an exact test of one run does not apply.
+    p is None over several seeds, where an exact test of one run does not apply, and for BLEU, chrF
+    and ROUGE, where the interval alone says whether there is a difference.
+    scale: how many points a value of 1 is: 100 for a share, 1 for BLEU, which is in points already.
     """
 
     value: float
     low: float
     high: float
     p: float | None
+    scale: float = 100
 
     def __str__(self) -> str:
-        points = f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        value, low, high = (self.scale * part for part in (self.value, self.low, self.high))
+        points = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
         return points if self.p is None else f"{points}, p = {self.p:.2g}"
 
 
@@ -64,10 +67,15 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Difference:
     if a.shape[1] != b.shape[1] or a.size == 0 or len(seeds) > 1:
         raise AdaptlabError(f"paired scores need the same items: {a.shape} and {b.shape}")
     difference = a.astype(float) - b
-    means = _two_way_bootstrap(difference)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = percentiles(_two_way_bootstrap(difference))
     p = None if seeds else float(mcnemar(_agreement(a[0], b[0]), exact=True).pvalue)
-    return Difference(float(difference.mean()), float(low), float(high), p)
+    return Difference(float(difference.mean()), low, high, p)
+
+
+def percentiles(drawn: np.ndarray) -> tuple[float, float]:
+    """The bounds of the bootstrap's 95% interval (Efron, 1979), the middle of `drawn`."""
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _agreement(a: np.ndarray, b: np.ndarray) -> list[list[int]]:

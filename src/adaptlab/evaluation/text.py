@@ -1,0 +1,189 @@
+"""BLEU, chrF and ROUGE of written texts, with intervals.
+
+Each of them is a function of a few counts, added up over the items:
+
+    item -> counts, (k,)      sum over items, (k,) -> score, 0 to 100
+
+So the bootstrap draws items, adds up their counts anew and reads no text again (Koehn, 2004,
+Statistical Significance Tests for Machine Translation Evaluation).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import version
+from itertools import zip_longest
+
+import numpy as np
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.helpers import extract_all_char_ngrams
+
+from adaptlab.errors import AdaptlabError, unknown
+from adaptlab.evaluation import RESAMPLES, Difference, percentiles
+from adaptlab.records import Score
+
+References = Sequence[str | Sequence[str]]  # by item: the right answer, or all the right answers
+
+
+@dataclass(frozen=True)
+class Metric:
+    """counts: a hypothesis and its references -> (k,); score: sums, (draws, k) -> (draws,)."""
+
+    counts: Callable[[str, Sequence[str]], Sequence[float]]
+    score: Callable[[np.ndarray], np.ndarray]
+
+
+def bleu(hypotheses: Sequence[str], references: References) -> Score:
+    """BLEU of a corpus (Papineni et al., 2002) as sacrebleu has it, 0 to 100.
+
+    hypotheses, references: one for each item; an item may have several references.
+    Raises AdaptlabError if there are no items, an item has no reference, or numbers differ.
+    """
+    return _score("BLEU", hypotheses, references)
+
+
+def chrf(hypotheses: Sequence[str], references: References) -> Score:
+    """chrF of a corpus (Popović, 2015): an F2 of runs of 1 to 6 characters; otherwise as `bleu`."""
+    return _score("chrF", hypotheses, references)
+
+
+def rouge(hypotheses: Sequence[str], references: References, kind: str = "rougeL") -> Score:
+    """ROUGE F1 (Lin, 2004), the mean over items, 0 to 100; otherwise as `bleu`.
+
+    kind: rouge1 and rouge2 compare words and pairs of words, rougeL the longest sequence of words
+        that both hold in order. Of several references the nearest counts. Words are stemmed, and
+        only the letters a to z count: it is for English.
+    """
+    return _score(kind, hypotheses, references)
+
+
+def text_difference(
+    metric: str, a: Sequence[str], b: Sequence[str], references: References
+) -> Difference:
+    """How many points of `metric` the hypotheses a are better than b on the same items.
+
+    metric: BLEU, chrF, rouge1, rouge2 or rougeL. Both are scored on the same drawn items. There is
+        no p: the interval says whether 0 is among the likely differences.
+    Raises AdaptlabError as `bleu`, and for an unknown metric.
+    """
+    score = _metric(metric).score
+    counts_a, counts_b = _counts(metric, a, references), _counts(metric, b, references)
+    value = score(counts_a.sum(0, keepdims=True)) - score(counts_b.sum(0, keepdims=True))
+    drawn = [score(times @ counts_a) - score(times @ counts_b) for times in _draws(len(a))]
+    return Difference(float(value[0]), *percentiles(np.concatenate(drawn)), p=None, scale=1)
+
+
+def signature(metric: str, references: References = ("",)) -> str:
+    """What a score must be quoted with to be compared: the settings and the library's version.
+
+    references: as they were scored; BLEU and chrF say how many an item has (nrefs).
+    """
+    if metric not in SACREBLEU:
+        _metric(metric)  # or it is unknown
+        return f"rouge-score|type:{metric}|score:f1|stemmer:yes|version:{version('rouge-score')}"
+    scorer = SACREBLEU[metric]()
+    blank = [[""] * len(each) for each in _lists(references)]
+    scorer.corpus_score([""] * len(blank), list(map(list, zip_longest(*blank))))
+    return f"{metric}|{scorer.get_signature()}"
+
+
+def _score(name: str, hypotheses: Sequence[str], references: References) -> Score:
+    score = _metric(name).score
+    counts = _counts(name, hypotheses, references)
+    drawn = np.concatenate([score(times @ counts) for times in _draws(len(counts))])
+    value = float(score(counts.sum(0, keepdims=True))[0])
+    return Score(value, *percentiles(drawn), n=len(counts), metric=name)
+
+
+def _counts(name: str, hypotheses: Sequence[str], references: References) -> np.ndarray:
+    """(items, k)"""
+    lists = _lists(references)
+    if len(hypotheses) != len(lists):
+        raise AdaptlabError(f"{len(hypotheses)} texts for {len(lists)} items with references")
+    if not lists or not all(lists):
+        raise AdaptlabError("no items to score" if not lists else "an item has no reference")
+    counts = _metric(name).counts
+    return np.array([counts(*item) for item in zip(hypotheses, lists, strict=True)], float)
+
+
+def _lists(references: References) -> list[list[str]]:
+    return [[each] if isinstance(each, str) else list(each) for each in references]
+
+
+def _draws(items: int, seed: int = 0, chunk: int = 500) -> Iterator[np.ndarray]:
+    """How often each item is drawn, (chunk, items), until RESAMPLES draws are made."""
+    draw = np.random.default_rng(seed)
+    for _ in range(RESAMPLES // chunk):  # in chunks, to hold little at a time
+        yield draw.multinomial(items, np.full(items, 1 / items), size=chunk).astype(float)
+
+
+def _bleu_counts(hypothesis: str, references: Sequence[str]) -> list[int]:
+    """Lengths of hypothesis and nearest reference, runs of 1 to 4 words that match, and all."""
+    # The effective order concerns an item's own score, which is not used, and not its counts.
+    found = BLEU(effective_order=True).sentence_score(hypothesis, references)
+    return [found.sys_len, found.ref_len, *found.counts, *found.totals]
+
+
+def _bleu(sums: np.ndarray) -> np.ndarray:
+    order = (sums.shape[1] - 2) // 2
+    return np.array(
+        [
+            BLEU.compute_bleu(row[2 : 2 + order], row[2 + order :], *row[:2], "exp").score
+            for row in sums.astype(int).tolist()
+        ]
+    )
+
+
+def _chrf_counts(hypothesis: str, references: Sequence[str]) -> np.ndarray:
+    """For 1 to 6 characters: runs in the hypothesis, in the reference, in both; (18,).
+
+    Of several references the one with the highest score counts. sacrebleu does not give these
+    counts out, so they are made here from its character runs; the scores are the same.
+    """
+    ours = extract_all_char_ngrams(hypothesis, CHRF.CHAR_ORDER)
+    counts = []
+    for reference in references:
+        theirs = extract_all_char_ngrams(reference, CHRF.CHAR_ORDER)
+        rows = [
+            # A run longer than the reference has nothing to be compared with.
+            [own.total() if right else 0, right.total(), (own & right).total()]
+            for own, right in zip(ours, theirs, strict=True)
+        ]
+        counts.append(np.ravel(rows))
+    return counts[int(_chrf(np.array(counts)).argmax())]
+
+
+def _chrf(sums: np.ndarray) -> np.ndarray:
+    written, right, both = np.moveaxis(sums.reshape(len(sums), -1, 3), 2, 0)  # (draws, 6) each
+    orders = ((written > 0) & (right > 0)).sum(1).clip(1)  # those that can be compared
+    precision = (both / written.clip(1)).sum(1) / orders
+    recall = (both / right.clip(1)).sum(1) / orders
+    total = CHRF.BETA**2 * precision + recall
+    return 100 * (1 + CHRF.BETA**2) * precision * recall / np.where(total > 0, total, 1)
+
+
+@cache
+def _rouge_scorer(kind: str) -> RougeScorer:
+    return RougeScorer([kind], use_stemmer=True)
+
+
+def _rouge_counts(kind: str, hypothesis: str, references: Sequence[str]) -> tuple[float, int]:
+    """The item's own F1, and 1 for the item."""
+    return _rouge_scorer(kind).score_multi(references, hypothesis)[kind].fmeasure, 1
+
+
+def _mean(sums: np.ndarray) -> np.ndarray:
+    return 100 * sums[:, 0] / sums[:, 1]
+
+
+SACREBLEU = {"BLEU": BLEU, "chrF": CHRF}
+METRICS = {"BLEU": Metric(_bleu_counts, _bleu), "chrF": Metric(_chrf_counts, _chrf)} | {
+    kind: Metric(partial(_rouge_counts, kind), _mean) for kind in ("rouge1", "rouge2", "rougeL")
+}
+
+
+def _metric(name: str) -> Metric:
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return METRICS[name]
