@@ -38,6 +38,7 @@ class Format:
     factor: float = 1
     unit: str = ""
     lower_is_better: bool = False
+    of: str = "items"  # what n counts
 
     def number(self, value: float) -> str:
         """The value without its unit, as under the heading."""
@@ -59,9 +60,12 @@ FORMATS = {
     "rouge1": Format("ROUGE-1 F1", ".1f"),
     "rouge2": Format("ROUGE-2 F1", ".1f"),
     "rougeL": Format("ROUGE-L F1", ".1f"),
-    "loss": Format("loss, nats per token", **LOSS),
+    "loss": Format("loss, nats", **LOSS, of="windows"),
     "ECE": Format("ECE", **LOSS),
     "Brier": Format("Brier score", **LOSS),
+    "bits per character": Format("bits per character", ".2f", lower_is_better=True),
+    "AUROC": Format("AUROC", ".2f"),
+    "share": Format("share, %", **SHARE),
     "perplexity": Format("perplexity", ".1f", lower_is_better=True),
 }
 
@@ -83,6 +87,11 @@ class Score:
 
     def __str__(self) -> str:
         return format_of(self.metric).interval(self.value, self.low, self.high)
+
+
+def exact(value: float, metric: str, n: int = 1) -> Score:
+    """A value that no chance has touched, or whose interval is not known: its ends are itself."""
+    return Score(value, value, value, n, metric)
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,8 @@ class Record:
     def __str__(self) -> str:
         score = Score(self.score, self.low, self.high, self.n, self.metric)
         trained = f", {self.trained_parameters:,} trained" if self.trained_parameters else ""
-        return f"{self.method}: {score} on {self.n} items, {self.seconds:.1f} s{trained}"
+        counted = f"{self.n} {format_of(self.metric).of}"
+        return f"{self.method}: {score} on {counted}, {self.seconds:.1f} s{trained}"
 
 
 class Book:

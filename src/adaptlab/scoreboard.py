@@ -1,4 +1,4 @@
-"""Score predictions on one set of items, write a record for each run, and sum up over seeds."""
+"""Write a record for each run of an experiment, and sum up over seeds."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -8,54 +8,61 @@ from datasets import Dataset
 
 from adaptlab.errors import AdaptlabError
 from adaptlab.evaluation import accuracy_score
-from adaptlab.records import Book, Record
+from adaptlab.records import Book, Record, Score
 from adaptlab.runtime import Measurement
 
 T = TypeVar("T")
 
 
-class Scoreboard:
-    """The runs of one experiment on the same items: methods, each with one or more seeds."""
+class Means:
+    """The runs of one experiment, each a mean over the same units: items, or windows of a text."""
 
     def __init__(
-        self, book: Book, experiment: str, task: str, split: str, rows: Dataset, model: str
+        self,
+        book: Book,
+        experiment: str,
+        task: str,
+        split: str,
+        model: str,
+        score: Callable[[np.ndarray], Score],
+        items: Sequence[str] = (),
     ):
-        self._book = book
-        self._rows = rows
-        self._labels = np.asarray(rows["label"])
+        """score: from the values of one run (units,), or of several (seeds, units), the mean and
+        its interval, such as `evaluation.mean_score`."""
+        self._book, self._score, self._items = book, score, items
         self._common = {"experiment": experiment, "task": task, "split": split, "model": model}
         self._runs: dict[str, dict[int, Record]] = {}  # by method, then seed
+        self._values: dict[str, dict[int, np.ndarray]] = {}
 
     def add(
         self,
         method: str,
-        predictions: Sequence[int],
+        values: np.ndarray,
         took: Measurement,
         seed: int,
         trained_parameters: int = 0,
+        predictions: Sequence[int | str] = (),
         **config: Any,
     ) -> Record:
-        """Record one run: `predictions` has a label for each item, in order."""
-        predictions = np.asarray(predictions)
-        if predictions.shape != self._labels.shape:
-            raise AdaptlabError(f"{predictions.shape} predictions for {self._labels.shape} items")
+        """Record one run: `values` has a number for each unit, in order."""
         record = self._book.add(
             method=method,
             seed=seed,
-            score=accuracy_score(predictions == self._labels),
+            score=self._score(values),
             took=took,
             trained_parameters=trained_parameters,
             config=config,
-            predictions=predictions.tolist(),
-            items=self._rows["id"],
+            predictions=predictions,
+            items=self._items,
             **self._common,
         )
         self._runs.setdefault(method, {})[seed] = record
+        self._values.setdefault(method, {})[seed] = np.asarray(values)
         return record
 
-    def correct(self, method: str) -> np.ndarray:
-        """Which items each run of `method` got right, (seeds, items) booleans."""
-        return np.array([r.predictions for r in self._runs[method].values()]) == self._labels
+    def values(self, method: str) -> np.ndarray:
+        """The values of every run of `method`, (seeds, units)."""
+        return np.array(list(self._values[method].values()))
 
     def summary(self) -> list[Record]:
         """One record a method: its run, or over several seeds the mean, its interval, the median
@@ -74,13 +81,48 @@ class Scoreboard:
         return self._book.add(
             method=method,
             seed=None,
-            score=accuracy_score(self.correct(method)),
+            score=self._score(self.values(method)),
             took=took,
             trained_parameters=runs[0].trained_parameters,
             config={"seeds": [run.seed for run in runs], "scores": [run.score for run in runs]},
-            items=self._rows["id"],
+            items=self._items,
             **self._common,
         )
+
+
+class Scoreboard:
+    """The runs of one experiment that predict labels of the same items."""
+
+    def __init__(
+        self, book: Book, experiment: str, task: str, split: str, rows: Dataset, model: str
+    ):
+        self._labels = np.asarray(rows["label"])
+        self._means = Means(book, experiment, task, split, model, accuracy_score, rows["id"])
+
+    def add(
+        self,
+        method: str,
+        predictions: Sequence[int],
+        took: Measurement,
+        seed: int,
+        trained_parameters: int = 0,
+        **config: Any,
+    ) -> Record:
+        """Record one run: `predictions` has a label for each item, in order."""
+        predictions = np.asarray(predictions)
+        if predictions.shape != self._labels.shape:
+            raise AdaptlabError(f"{predictions.shape} predictions for {self._labels.shape} items")
+        right = predictions == self._labels
+        said = predictions.tolist()
+        return self._means.add(method, right, took, seed, trained_parameters, said, **config)
+
+    def correct(self, method: str) -> np.ndarray:
+        """Which items each run of `method` got right, (seeds, items) booleans."""
+        return self._means.values(method)
+
+    def summary(self) -> list[Record]:
+        """One record a method, over all its seeds; see `Means`."""
+        return self._means.summary()
 
 
 def choose(candidates: Sequence[T], score: Callable[[T], float]) -> T:

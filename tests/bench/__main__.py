@@ -11,9 +11,15 @@ from dataclasses import asdict
 
 from adaptlab import paths, runtime
 from adaptlab.errors import unknown
-from tests.bench import features, scoring
+from tests.bench import features, gpt, scoring
 
-BENCHMARKS = {"few_shot_scoring": scoring.run, "features": features.run}
+BENCHMARKS = {
+    "few_shot_scoring": scoring.run,
+    "features": features.run,
+    "gpt2_training_step": gpt.training,
+    "character_model_training": gpt.characters,
+    "generation": gpt.generation,
+}
 
 
 def main(names: list[str]) -> None:

@@ -4,9 +4,15 @@ from math import comb, sqrt
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from adaptlab.errors import AdaptlabError
-from adaptlab.evaluation import accuracy_score, paired_difference
+from adaptlab.evaluation import (
+    accuracy_score,
+    goodness_of_fit,
+    mean_score,
+    paired_difference,
+)
 
 
 def test_wilson_by_its_formula():
@@ -71,3 +77,50 @@ def test_bad_scores_are_one_line():
         accuracy_score(np.array([]))
     with pytest.raises(AdaptlabError, match="the same items"):
         paired_difference(np.ones(3), np.ones(4))
+
+
+def test_a_mean_has_student_s_interval():
+    values = np.random.default_rng(0).normal(2, 0.5, 40)
+    score = mean_score(values)
+    known = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (score.low, score.high) == pytest.approx((known.low, known.high))
+    assert (score.value, score.n, score.metric) == (values.mean(), 40, "loss")
+
+
+def test_a_mean_over_seeds_draws_seeds_and_units():
+    units = np.random.default_rng(0).normal(2, 0.5, 300)
+    apart = np.array([[-0.3], [0.0], [0.3]])  # what a seed adds
+    assert mean_score(units + apart).value == pytest.approx(units.mean())
+    same, spread = (mean_score(units + s) for s in (0 * apart, apart))
+    assert spread.high - spread.low > 3 * (same.high - same.low)
+
+
+def test_equal_numbers_have_no_width():
+    score = mean_score(np.ones(5))
+    assert (score.low, score.value, score.high) == (1, 1, 1)
+
+
+def test_one_number_has_no_interval():
+    with pytest.raises(AdaptlabError, match="at least two numbers"):
+        mean_score(np.ones(1))
+
+
+def test_a_right_sampler_gives_even_p_values():
+    draw, shares = np.random.default_rng(0), np.array([0.5, 0.3, 0.19, 0.0099, 0.0001, 0])
+    found = [goodness_of_fit(draw.multinomial(2000, shares), shares) for _ in range(2000)]
+    assert stats.kstest(found, "uniform").pvalue > 1e-3
+    wrong = draw.multinomial(20_000, [0.45, 0.35, 0.19, 0.0099, 0.0001, 0])
+    assert goodness_of_fit(wrong, shares) < 1e-3
+
+
+def test_goodness_of_fit_is_scipy_s_where_nothing_is_rare():
+    counts, shares = np.array([30, 50, 20]), np.array([0.4, 0.4, 0.2])
+    known = stats.chisquare(counts, 100 * shares).pvalue
+    assert goodness_of_fit(counts, shares) == pytest.approx(known)
+
+
+def test_an_impossible_draw_is_refused():
+    with pytest.raises(AdaptlabError, match="probability 0"):
+        goodness_of_fit(np.array([5, 1]), np.array([1.0, 0.0]))
+    with pytest.raises(AdaptlabError, match="too few"):
+        goodness_of_fit(np.array([100, 0]), np.array([1.0, 0.0]))

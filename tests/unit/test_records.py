@@ -8,9 +8,10 @@ from datasets import Dataset
 
 from adaptlab import paths, records
 from adaptlab.errors import AdaptlabError
+from adaptlab.evaluation import mean_score
 from adaptlab.records import Book, Score
 from adaptlab.runtime import Measurement, detect, measure
-from adaptlab.scoreboard import Scoreboard, choose
+from adaptlab.scoreboard import Means, Scoreboard, choose
 
 ROWS = Dataset.from_dict({"id": ["a", "b", "c", "d"], "text": list("wxyz"), "label": [0, 1, 1, 0]})
 
@@ -67,6 +68,21 @@ def test_seeds_are_summed_up(book):
     assert lora.low <= lora.score <= lora.high
     assert zero.seed == 0
     np.testing.assert_array_equal(scores.correct("zero-shot"), [[True, False, False, True]])
+
+
+def test_means_are_summed_up_over_seeds(book):
+    windows = np.linspace(1, 2, 50)
+    losses = Means(book, "parts", "shakespeare", "validation", "small gpt", mean_score)
+    for seed, better in enumerate((0.0, 0.1)):
+        losses.add("base", windows - better, Measurement(seed + 1.0, 10), seed, 7, steps=3)
+    losses.add("alone", windows, Measurement(), 0)
+    assert losses.values("base").shape == (2, 50)
+    base, alone = losses.summary()
+    assert (base.seed, alone.seed) == (None, 0)
+    assert base.score == pytest.approx(1.45)
+    assert (base.seconds, base.trained_parameters, base.metric) == (1.5, 7, "loss")
+    assert base.config["scores"] == pytest.approx([1.5, 1.4])
+    assert str(alone).startswith("alone: 1.500 [1.415, 1.585] on 50 windows")
 
 
 def test_predictions_for_other_items_are_refused(book):
@@ -141,7 +157,8 @@ def test_scores_and_records_are_written_as_their_metric_is(book, metric, text):
         score=score, took=Measurement(1.5),
     )  # fmt: skip
     assert record.metric == metric
-    assert str(record) == f"a model: {text} on 2 items, 1.5 s"
+    counted = "windows" if metric == "loss" else "items"
+    assert str(record) == f"a model: {text} on 2 {counted}, 1.5 s"
 
 
 def test_written_texts_are_recorded_as_they_are(book):

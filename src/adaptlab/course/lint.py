@@ -112,7 +112,7 @@ def _products(notebook: NotebookNode) -> Iterator[str]:
         if cell.execution_count is not None:
             yield _at(notebook, cell, "an execution count is committed; clear it")
         lines = len(cell.source.splitlines())
-        if lines > LONGEST and "setup" not in tags(cell):
+        if lines > LONGEST and not {"setup", "imports"} & set(tags(cell)):
             yield _at(notebook, cell, f"{lines} lines of code; at most {LONGEST} are read at once")
 
 

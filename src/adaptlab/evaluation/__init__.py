@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chisquare, sem, t
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -31,6 +32,46 @@ def accuracy_score(correct: np.ndarray) -> Score:
         return Score(float(flat.mean()), float(low), float(high), flat.size)
     low, high = percentiles(_two_way_bootstrap(correct.astype(float)))
     return Score(float(correct.mean()), low, high, correct.shape[1])
+
+
+def mean_score(values: np.ndarray, metric: str = "loss") -> Score:
+    """The mean of any numbers and its interval, such as the losses on the windows of a text.
+
+    values: (units,) of one run: Student's t over the units. Or (seeds, units), several runs on
+        the same units: the bootstrap over both, as in `accuracy_score`.
+    Raises AdaptlabError with fewer than two units.
+    """
+    values = np.atleast_2d(np.asarray(values, dtype=float))
+    seeds, units = values.shape
+    if units < 2:
+        raise AdaptlabError(f"an interval needs at least two numbers, not {values.size}")
+    mean = float(values.mean())
+    if seeds == 1:
+        half = t.ppf((1 + LEVEL) / 2, units - 1) * sem(values[0])
+        low, high = mean - half, mean + half
+    else:
+        low, high = percentiles(_two_way_bootstrap(values))
+    return Score(mean, float(low), float(high), units, metric)
+
+
+def goodness_of_fit(counts: np.ndarray, probabilities: np.ndarray) -> float:
+    """The p-value of Pearson's chi-square test (1900): do the counts fit the distribution?
+
+    counts, probabilities: (outcomes,). Outcomes expected fewer than 5 times, for which the test
+    does not hold, are counted as one, together with as many others as that takes.
+    Raises AdaptlabError if less than two outcomes are left, or one of probability 0 was drawn.
+    """
+    counts, shares = np.asarray(counts), np.asarray(probabilities, dtype=float)
+    if counts[shares == 0].any():
+        raise AdaptlabError("an outcome of probability 0 was drawn")
+    order = np.argsort(-shares)
+    counts, expected = counts[order], counts.sum() * shares[order] / shares.sum()
+    rest = expected[::-1].cumsum()[::-1]  # of each outcome and all rarer ones
+    kept = int(np.sum((expected >= 5) & (np.append(rest[1:], 0) >= 5)))
+    bins = [np.append(values[:kept], values[kept:].sum()) for values in (counts, expected)]
+    if kept < 1:
+        raise AdaptlabError("the counts are too few for two outcomes")
+    return float(chisquare(*bins).pvalue)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,48 @@ def text_difference(
     return Difference(float(value[0]), *percentiles(np.concatenate(drawn)), p=None, scale=1)
 
 
+def item_scores(metric: str, hypotheses: Sequence[str], references: References) -> np.ndarray:
+    """Each item's own score, (items,), to find examples by; a corpus's BLEU is not their mean.
+
+    Raises AdaptlabError as `bleu`, and for an unknown metric.
+    """
+    return _metric(metric).score(_counts(metric, hypotheses, references))
+
+
+def mean_over_runs(
+    metric: str,
+    runs: Sequence[Sequence[str]],
+    references: References,
+    baseline: Sequence[str] | None = None,
+) -> Score:
+    """The mean score of several runs on the same items; with a baseline, the mean difference to it.
+
+    runs: the hypotheses of each. The interval draws runs and items anew, for both are chance
+    (Owen, 2007); with few runs it is a little too narrow. Raises AdaptlabError as `bleu`, for an
+    unknown metric, and if there is no run.
+    """
+    if not runs:
+        raise AdaptlabError("no runs to score")
+    score = _metric(metric).score
+    texts = [*runs, *([] if baseline is None else [baseline])]
+    counts = [_counts(metric, hypotheses, references) for hypotheses in texts]
+
+    def means(weights: np.ndarray, times: np.ndarray) -> np.ndarray:  # (C, runs), (C, items)
+        each = np.stack([score(times @ run) for run in counts], axis=1)  # (C, texts)
+        own = (weights * each[:, : len(runs)]).sum(1) / weights.sum(1)
+        return own if baseline is None else own - each[:, -1]
+
+    draw = np.random.default_rng(0)
+    even = np.full(len(runs), 1 / len(runs))
+    drawn = [
+        means(draw.multinomial(len(runs), even, size=len(times)), times)
+        for times in _draws(len(references))
+    ]
+    value = float(means(np.ones((1, len(runs))), np.ones((1, len(references))))[0])
+    low, high = percentiles(np.concatenate(drawn))
+    return Score(value, low, high, len(references), metric)
+
+
 def signature(metric: str, references: References = ("",)) -> str:
     """What a score must be quoted with to be compared: the settings and the library's version.
 

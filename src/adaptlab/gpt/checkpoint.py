@@ -34,8 +34,8 @@ def load(file: Path, **identity: Any) -> dict[str, Any]:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise AdaptlabError(f"{file} is not a readable checkpoint: {reason}") from error
     for name, wanted in _plain(identity).items():
-        if found.get(name) != wanted:
-            raise AdaptlabError(f"{file} is of another {name}: {_differences(wanted, found[name])}")
+        if (other := found.get(name)) != wanted:
+            raise AdaptlabError(f"{file} is of another {name}: {_differences(wanted, other)}")
     return state
 
 

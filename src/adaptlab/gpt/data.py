@@ -72,8 +72,13 @@ class Packed:
     documents: torch.Tensor
 
     def draw(self, size: int, seed: int, step: int) -> Batch:
-        """`size` rows at random; seed and step decide which."""
-        rows = np.random.default_rng((seed, step)).integers(len(self.inputs), size=size)
+        """`size` rows; every row once, in an order that seed decides, before any comes again."""
+        rounds, places = np.divmod(np.arange(step * size, (step + 1) * size), len(self.inputs))
+        orders = {
+            r: np.random.default_rng((seed, int(r))).permutation(len(self.inputs))
+            for r in np.unique(rounds)
+        }
+        rows = np.array([orders[r][place] for r, place in zip(rounds, places, strict=True)])
         return self._at(torch.from_numpy(rows))
 
     def in_order(self, size: int, limit: int | None = None) -> Iterator[Batch]:
@@ -82,7 +87,8 @@ class Packed:
 
     @property
     def fingerprint(self) -> str:
-        return _fingerprint(self.inputs, self.inputs.shape[1])
+        every = torch.stack((self.inputs, self.targets, self.documents))
+        return _fingerprint(every, self.inputs.shape[1])
 
     def _at(self, rows: torch.Tensor) -> Batch:
         return Batch(self.inputs[rows], self.targets[rows], self.documents[rows])
@@ -105,6 +111,29 @@ def pack_documents(documents: Sequence[Sequence[int]], length: int, end: int) ->
     targets = tokens[1:].masked_fill(of[1:] != of[:-1], IGNORED)
     shape = (rows, length)
     return Packed(tokens[:-1].view(shape), targets.view(shape), of[:-1].view(shape))
+
+
+def pack_pairs(
+    prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], length: int, end: int
+) -> Packed:
+    """Pairs for fine-tuning in rows of `length`: the answer and its `end` are targets, the prompt
+    is only read.
+
+    No pair is cut; what is left of a row is padding, which is no target. Raises AdaptlabError for
+    a pair that is longer than a row.
+    """
+    rows: list[list[tuple[int, int, int]]] = [[]]  # of (input, target, pair)
+    for pair, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        ids = [*prompt, *answer, end]
+        if len(ids) - 1 > length:
+            raise AdaptlabError(f"pair {pair} has {len(ids) - 1} tokens; a row has {length}")
+        if len(rows[-1]) + len(ids) - 1 > length:
+            rows.append([])
+        targets = [IGNORED] * (len(prompt) - 1) + [*answer, end]
+        rows[-1] += zip(ids[:-1], targets, [pair] * len(targets), strict=True)
+    padding = (0, IGNORED, -1)
+    full = torch.tensor([row + [padding] * (length - len(row)) for row in rows])  # (N, T, 3)
+    return Packed(*full.unbind(dim=-1))
 
 
 def split(ids: Sequence[int], share: float = 0.9) -> tuple[Sequence[int], Sequence[int]]:

@@ -52,9 +52,14 @@ class GPT(nn.Module):
         cache: KVCache | None = None,
         starts: torch.Tensor | None = None,
         documents: torch.Tensor | None = None,
+        at: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Logits (B, T, vocabulary) for token ids (B, T). Arguments as for `hidden`."""
-        return self.head(self.hidden(ids, cache, starts, documents))
+        """Logits (B, T, vocabulary) for token ids (B, T). Arguments as for `hidden`, and
+
+        at: (B, T) booleans, N of them true: the logits of those positions only, (N, vocabulary).
+        """
+        hidden = self.hidden(ids, cache, starts, documents)
+        return self.head(hidden if at is None else hidden[at])
 
     def hidden(
         self,

@@ -29,8 +29,8 @@ class PackedLinear(nn.Module):
 def pack(model: GPT) -> GPT:
     """A decoder that generates faster, with `model`'s weights as they are now.
 
-    The packed matrices are a second copy; later training of `model` does not change them. Where
-    the hardware or this build of torch has no such kernels, `model` itself comes back.
+    The packed matrices are a second copy, the rest is shared: pack anew after training. Where the
+    hardware or this build of torch has no such kernels, `model` itself comes back.
     """
     weight = model.token_embedding.weight
     if not _can_pack(weight):

@@ -30,7 +30,7 @@ class Recipe:
     """How to pretrain.
 
     batch_size: windows per step. accumulation: in how many parts they go through the model, for a
-        batch that does not fit into memory; it changes no result but for rounding.
+        batch that does not fit into memory; without dropout it changes no result but for rounding.
     warmup: steps of rising learning rate; from there it falls to `final` times its peak.
     evaluate_every, evaluate_windows: when to compute the validation loss, on how much; it is
         always computed at the end.
@@ -94,7 +94,12 @@ def pretrain(
     optimizer = AdamW(decay_groups(model, recipe.weight_decay), betas=recipe.betas, fused=True)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     history, done = History(), 0
-    identity = {"configuration": model.config, "recipe": recipe, "text": train.fingerprint}
+    identity = {
+        "configuration": model.config,
+        "recipe": recipe,
+        "text": train.fingerprint,
+        "validation": validation.fingerprint,
+    }
     if file is not None and file.exists():
         history, done = _resume(file, model, optimizer, identity)
     else:
@@ -131,34 +136,33 @@ def _step(
     step: int,
     accelerator: Accelerator,
 ) -> float:
-    """One update of the weights; returns the batch's loss."""
+    """One update of the weights; returns the batch's loss, NaN if its gradient is no number."""
     for group in optimizer.param_groups:
         group["lr"] = recipe.rate(step)
     optimizer.zero_grad()
-    loss = 0.0
-    counted = (batch.targets >= 0).sum().item()
+    loss = torch.zeros((), device=accelerator.device)
+    targets = (batch.targets >= 0).sum().item()
     for part in _parts(batch, recipe.accumulation, accelerator):
+        counted = part.targets >= 0
         with accelerator.autocast():
-            logits = model(part.inputs, documents=part.documents)  # (B, T, V)
+            logits = model(part.inputs, documents=part.documents, at=counted)  # (N, V)
         # The sum over all parts, divided by all targets: the mean of the whole batch.
-        share = F.cross_entropy(
-            logits.float().flatten(0, 1), part.targets.flatten(), reduction="sum"
-        )
-        share = share / counted
+        share = F.cross_entropy(logits.float(), part.targets[counted], reduction="sum") / targets
         accelerator.backward(share * accelerator.num_processes)  # gradients are averaged over them
-        loss += share.item()
-    accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
+        loss += share.detach()
+    norm = accelerator.clip_grad_norm_(model.parameters(), recipe.clip)
+    if not math.isfinite(norm):
+        return math.nan  # the weights stay as they were, so that a checkpoint of them is good
     optimizer.step()
-    return loss
+    return accelerator.reduce(loss, "sum").item()
 
 
 def _parts(batch: Batch, accumulation: int, accelerator: Accelerator) -> Iterator[Batch]:
-    """This process's share of the batch, in `accumulation` parts."""
+    """This process's share of the batch, in `accumulation` parts, none of them empty."""
     own = slice(accelerator.process_index, None, accelerator.num_processes)
+    count = min(accumulation, len(batch.inputs[own]))
     parts = [
-        [None] * accumulation
-        if whole is None
-        else whole[own].to(accelerator.device).chunk(accumulation)
+        [None] * count if whole is None else whole[own].to(accelerator.device).tensor_split(count)
         for whole in batch
     ]
     yield from (Batch(*part) for part in zip(*parts, strict=True))
@@ -201,6 +205,7 @@ def _save(file, model, optimizer, history, identity, accelerator) -> None:
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
             "random": torch.get_rng_state(),
+            "random_gpu": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "losses": history.losses,
             "validation": history.validation,
         }
@@ -212,6 +217,8 @@ def _resume(file, model, optimizer, identity) -> tuple[History, int]:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["random_gpu"])
     return History(state["losses"], state["validation"]), len(state["losses"])
 
 

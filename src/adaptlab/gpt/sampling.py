@@ -50,7 +50,7 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
         weakest = logits.topk(sampling.top_k).values[:, -1:]  # (B, 1)
         logits = logits.masked_fill(logits < weakest, -torch.inf)
     likely = logits.softmax(dim=-1)
-    if sampling.top_p is not None:
+    if sampling.top_p is not None and sampling.top_p < 1:  # at 1, rounding would leave some out
         ordered, order = likely.sort(dim=-1, descending=True)
         before = ordered.cumsum(dim=-1) - ordered  # the mass of all that are likelier
         ordered = ordered.masked_fill(before >= sampling.top_p, 0)  # the first one always stays

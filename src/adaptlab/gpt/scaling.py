@@ -19,6 +19,7 @@ from scipy.optimize import brentq, minimize_scalar, nnls
 from scipy.stats import f as f_distribution
 
 from adaptlab.errors import AdaptlabError
+from adaptlab.records import Score
 
 LEVEL = 0.95
 STEEPEST = 4.0  # exponents of language models are below 1; a bound for the search
@@ -60,6 +61,11 @@ class PowerLaw:
     def predict(self, n: float | np.ndarray) -> float | np.ndarray:
         """The loss at a size n, in parameters or FLOPs as in the fit. No interval: see above."""
         return self.irreducible + self.coefficient / np.asarray(n, dtype=float) ** self.exponent
+
+    @property
+    def score(self) -> Score:
+        """The exponent with its interval, for a record."""
+        return Score(self.exponent, self.low, self.high, self.points, "exponent")
 
     def __str__(self) -> str:
         floor = f"{self.irreducible:.3g} + " if self.irreducible else ""

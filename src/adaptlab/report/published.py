@@ -8,22 +8,26 @@ from adaptlab.records import Record
 from adaptlab.report import tables
 
 
-def summary(profile: str, notebook: str, experiment: str) -> list[Record]:
+def summary(
+    profile: str, notebook: str, experiment: str, metric: str | None = None
+) -> list[Record]:
     """One published record a method: over all its seeds where it has several.
 
+    metric: which, of an experiment that was scored by several.
     Raises AdaptlabError if nothing was published.
     """
     found = [r for r in records.published(profile, notebook) if r.experiment == experiment]
+    found = [r for r in found if metric in (None, r.metric)]
     over_seeds = {record.method for record in found if record.seed is None}
     return [r for r in found if r.seed is None or r.method not in over_seeds]
 
 
-def comparison(profile: str, notebook: str, experiment: str) -> Markdown:
+def comparison(profile: str, notebook: str, experiment: str, metric: str | None = None) -> Markdown:
     """The published table and its caption, for a notebook; or a line that there is none."""
     file = paths.results() / profile / f"{notebook}.jsonl"
     if not file.exists():
         return Markdown(f"*No {profile} run of {notebook} has been published yet.*")
-    found = summary(profile, notebook, experiment)
+    found = summary(profile, notebook, experiment, metric)
     if not found:
         raise AdaptlabError(f"{file} has no records of the experiment {experiment!r}")
     return tables.show(found, f"Published `{profile}` run, not made by this page.")

@@ -34,6 +34,16 @@ LOOKS = {
     "LoRA": Look("#D55E00", "P"),
 }
 OTHER = Look("0.2", "o")
+SERIES = (  # for what is no method: runs, models; told apart by marker in grey print
+    Look("#0072B2", "o"),
+    Look("#D55E00", "s"),
+    Look("#009E73", "^"),
+    Look("#CC79A7", "D"),
+    Look("#E69F00", "v"),
+    Look("#56B4E9", "P"),
+    Look("0.2", "X"),
+)
+SEQUENTIAL = "Blues"  # white to dark, so it prints in grey
 
 
 def look(method: str) -> Look:

@@ -45,8 +45,9 @@ def caption(records: Sequence[Record]) -> str:
     times = "one seed" if seeds[-1] == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     made = first.provenance
     name = format_of(first.metric).heading.partition(",")[0]  # its unit stands in the table
+    counted = f"{first.n} {first.split} {format_of(first.metric).of}"
     return (
-        f"{name[0].upper()}{name[1:]} on {first.n} {first.split} items of {first.task}, {times}; "
+        f"{name[0].upper()}{name[1:]} on {counted} of {first.task}, {times}; "
         f"model {first.model}; {made['processor']}, {made['threads']} threads, {made['dtype']}; "
         f"{made['date'][:10]}, revision {(made['revision'] or 'unknown')[:7]}."
     )
@@ -64,6 +65,20 @@ def markdown(table: pd.DataFrame, align: str = "---:") -> str:
         for name, row in zip(table.index, table.to_numpy(), strict=True)
     ]
     return "\n".join(lines)
+
+
+def rows(table: Sequence[Mapping[str, object]], align: str = "---:") -> Markdown:
+    """Rows of equal keys as a table, the first key as its index; large integers get commas."""
+    first, *rest = table[0]
+    cells = [[_cell(row[key]) for key in rest] for row in table]
+    frame = pd.DataFrame(cells, columns=rest, index=pd.Index([r[first] for r in table], name=first))
+    return Markdown(markdown(frame, align))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def claims(measured: Mapping[str, str]) -> Markdown:

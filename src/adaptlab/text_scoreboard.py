@@ -1,0 +1,104 @@
+"""Score written texts on one set of items, write a record for each metric, sum up over seeds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from adaptlab.evaluation.text import mean_over_runs, signature
+from adaptlab.records import Book, Record, Score
+from adaptlab.runtime import Measurement
+
+
+class TextScoreboard:
+    """The runs of one experiment on the same items: methods, each with one or more seeds.
+
+    metrics: names that evaluation.text knows. A run's texts are kept in the record of the first.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        experiment: str,
+        task: str,
+        split: str,
+        rows: Dataset,
+        model: str,
+        metrics: Sequence[str],
+    ):
+        self._book, self._rows, self.metrics = book, rows, tuple(metrics)
+        self._common = {"experiment": experiment, "task": task, "split": split, "model": model}
+        self._runs: dict[str, dict[int, Record]] = {}  # of the first metric, by method, then seed
+        self._records: dict[tuple[str, str], list[Record]] = {}  # by method and metric
+
+    def add(
+        self,
+        method: str,
+        texts: Sequence[str],
+        took: Measurement,
+        seed: int,
+        trained_parameters: int = 0,
+        **config: Any,
+    ) -> list[Record]:
+        """Record one run, a record for each metric: `texts` has one for each item, in order."""
+        found = []
+        for metric in self.metrics:
+            first = metric == self.metrics[0]
+            record = self._book.add(
+                method=method,
+                seed=seed,
+                score=self._score(metric, [texts]),
+                took=took,
+                trained_parameters=trained_parameters,
+                config=config | {"signature": signature(metric, self._rows["references"])},
+                predictions=texts if first else (),
+                items=self._rows["id"],
+                **self._common,
+            )
+            found.append(record)
+            kept = self._records.setdefault((method, metric), [])
+            kept[:] = [*(other for other in kept if other.seed != seed), record]
+        self._runs.setdefault(method, {})[seed] = found[0]
+        return found
+
+    def texts(self, method: str) -> list[list[str]]:
+        """What each run of `method` wrote, in the order of the items."""
+        return [run.predictions for run in self._runs[method].values()]
+
+    def difference(self, metric: str, method: str, baseline: str) -> Score:
+        """How many points of `metric` the mean run of `method` is better than one of `baseline`."""
+        return mean_over_runs(
+            metric, self.texts(method), self._rows["references"], self.texts(baseline)[0]
+        )
+
+    def summary(self, metric: str) -> list[Record]:
+        """One record a method: its run, or over several seeds the mean, its interval, the median
+        time and the highest peak. Those over seeds are recorded as well."""
+        return [
+            kept[0] if len(kept) == 1 else self._over_seeds(method, metric, kept)
+            for (method, of), kept in self._records.items()
+            if of == metric
+        ]
+
+    def _over_seeds(self, method: str, metric: str, runs: Sequence[Record]) -> Record:
+        took = Measurement(
+            float(np.median([run.seconds for run in runs])), max(run.peak_bytes for run in runs)
+        )
+        return self._book.add(
+            method=method,
+            seed=None,
+            score=self._score(metric, self.texts(method)),
+            took=took,
+            trained_parameters=runs[0].trained_parameters,
+            config={
+                "seeds": [run.seed for run in runs],
+                "scores": [run.score for run in runs],
+                "signature": runs[0].config["signature"],
+            },
+            items=self._rows["id"],
+            **self._common,
+        )
+
+    def _score(self, metric: str, runs: Sequence[Sequence[str]]) -> Score:
+        return mean_over_runs(metric, runs, self._rows["references"])

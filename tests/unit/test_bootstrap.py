@@ -1,0 +1,68 @@
+"""Intervals by drawing items anew, against formulas and libraries."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from adaptlab.errors import AdaptlabError
+from adaptlab.evaluation.bootstrap import auroc_score, ece_score, mean_score
+from adaptlab.evaluation.reliability import reliability
+
+DRAW = np.random.default_rng(0)
+
+
+def test_a_mean_has_the_interval_of_its_standard_error():
+    values = DRAW.normal(3, 2, size=400)
+    found = mean_score(values, "loss")
+    half = 1.96 * values.std() / 20
+    assert found.value == pytest.approx(values.mean())
+    assert (found.value - found.low, found.high - found.value) == pytest.approx((half, half), 0.1)
+    assert (found.n, found.metric) == (400, "loss")
+
+
+def test_weights_make_a_ratio_of_sums():
+    bits, letters = DRAW.gamma(9, 5, size=200), DRAW.integers(10, 60, size=200)
+    found = mean_score(bits / letters, "bits", letters)
+    assert found.value == pytest.approx(bits.sum() / letters.sum())
+    assert found.low < found.value < found.high
+
+
+def test_seeds_that_differ_widen_the_interval():
+    items = DRAW.normal(size=50)
+    one = mean_score(items, "loss")
+    several = mean_score(items + np.array([-1.0, 0.0, 1.0])[:, None], "loss")
+    assert several.value == pytest.approx(one.value)
+    assert several.high - several.low > 1.5 * (one.high - one.low)
+
+
+def test_auroc_is_scikit_learn_s():
+    inside, outside = DRAW.normal(1, 1, 40).round(1), DRAW.normal(0, 1, 30).round(1)
+    found = auroc_score(inside, outside)
+    labels = [1] * 40 + [0] * 30
+    assert found.value == pytest.approx(roc_auc_score(labels, [*inside, *outside]))
+    assert found.low < found.value < found.high
+    assert auroc_score([2, 3], [0, 1]).value == 1
+    assert auroc_score([1, 1], [1]).value == 0.5
+
+
+def test_ece_is_that_of_all_predictions():
+    confidence = [DRAW.uniform(0, 1, size) for size in (30, 5, 60, 1, 44)]
+    right = [sure > DRAW.uniform(0, 1, len(sure)) for sure in confidence]
+    found = ece_score(confidence, right)
+    assert found.value == reliability(np.concatenate(confidence), np.concatenate(right)).ece
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.n == 140
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda: mean_score([], "loss"),
+        lambda: mean_score([1, 2], "loss", [1]),
+        lambda: auroc_score([], [1]),
+        lambda: ece_score([np.array([])], [np.array([])]),
+    ],
+)
+def test_no_items(score):
+    with pytest.raises(AdaptlabError):
+        score()

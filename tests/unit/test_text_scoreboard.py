@@ -1,0 +1,71 @@
+"""Texts scored by several metrics, over seeds, and what is recorded of them."""
+
+import pytest
+import torch
+from datasets import Dataset
+
+from adaptlab.evaluation.text import bleu, chrf, item_scores, mean_over_runs, text_difference
+from adaptlab.records import Book
+from adaptlab.runtime import Measurement, detect
+from adaptlab.text_scoreboard import TextScoreboard
+
+REFERENCES = [["the cat sat on the mat"], ["a dog ran home", "the dog ran home"], ["it rained"]]
+GOOD = ["the cat sat on the mat", "the dog ran home", "it snowed"]
+POOR = ["a cat", "dogs run", "rain"]
+TOOK = Measurement(1.0, 5)
+
+
+@pytest.fixture
+def board(tmp_path) -> TextScoreboard:
+    rows = Dataset.from_dict({"id": ["a", "b", "c"], "references": REFERENCES})
+    book = Book("00_tour", "smoke", detect("cpu", torch.float32), tmp_path)
+    return TextScoreboard(book, "translation", "toy", "test", rows, "none", ("chrF", "BLEU"))
+
+
+def test_one_run_is_scored_as_a_corpus():
+    assert mean_over_runs("BLEU", [GOOD], REFERENCES) == bleu(GOOD, REFERENCES)
+    assert mean_over_runs("chrF", [GOOD], REFERENCES) == chrf(GOOD, REFERENCES)
+
+
+def test_several_runs_are_averaged():
+    both = mean_over_runs("chrF", [GOOD, POOR], REFERENCES)
+    one, other = chrf(GOOD, REFERENCES), chrf(POOR, REFERENCES)
+    assert both.value == pytest.approx((one.value + other.value) / 2)
+    assert both.low < other.high
+    assert both.high > one.low
+
+
+def test_a_difference_is_paired():
+    found = mean_over_runs("chrF", [GOOD], REFERENCES, POOR)
+    pair = text_difference("chrF", GOOD, POOR, REFERENCES)
+    assert (found.value, found.low, found.high) == pytest.approx((pair.value, pair.low, pair.high))
+
+
+def test_item_scores_are_those_of_single_items():
+    found = item_scores("chrF", GOOD, REFERENCES)
+    assert found == pytest.approx(
+        [chrf([text], [right]).value for text, right in zip(GOOD, REFERENCES, strict=True)]
+    )
+
+
+def test_records(board):
+    chrf_record, bleu_record = board.add("good", GOOD, TOOK, 0, 7, rate=0.1)
+    assert (chrf_record.metric, bleu_record.metric) == ("chrF", "BLEU")
+    assert chrf_record.predictions == GOOD
+    assert bleu_record.predictions == []
+    assert chrf_record.config["rate"] == 0.1
+    assert chrf_record.config["signature"].startswith("chrF|")
+    board.add("poor", POOR, TOOK, 0)
+    assert [r.method for r in board.summary("BLEU")] == ["good", "poor"]
+    assert board.difference("chrF", "good", "poor").value > 50
+
+
+def test_a_second_seed_adds_a_record_over_both(board):
+    board.add("good", GOOD, TOOK, 0)
+    board.add("good", POOR, Measurement(3.0, 9), 1)
+    (both,) = board.summary("chrF")
+    assert both.seed is None
+    assert both.config["seeds"] == [0, 1]
+    assert (both.seconds, both.peak_bytes) == (2.0, 9)
+    board.add("good", GOOD, TOOK, 1)  # again, as when a cell is run a second time
+    assert board.summary("chrF")[0].config["scores"][0] == board.summary("chrF")[0].score
