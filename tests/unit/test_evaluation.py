@@ -95,6 +95,17 @@ def test_a_mean_over_seeds_draws_seeds_and_units():
     assert spread.high - spread.low > 3 * (same.high - same.low)
 
 
+def test_the_interval_over_three_seeds_holds_the_mean_as_often_as_it_says():
+    draw, held = np.random.default_rng(1), 0
+    for _ in range(1000):
+        values = (
+            2 + draw.normal(0, 0.1, (3, 1)) + draw.normal(0, 1, 40) + draw.normal(0, 1, (3, 40))
+        )
+        score = mean_score(values)
+        held += score.low <= 2 <= score.high
+    assert 925 <= held <= 985
+
+
 def test_equal_numbers_have_no_width():
     score = mean_score(np.ones(5))
     assert (score.low, score.value, score.high) == (1, 1, 1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chisquare, sem, t
+from scipy.stats import chisquare, t
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -38,20 +38,21 @@ def mean_score(values: np.ndarray, metric: str = "loss") -> Score:
     """The mean of any numbers and its interval, such as the losses on the windows of a text.
 
     values: (units,) of one run: Student's t over the units. Or (seeds, units), several runs on
-        the same units: the bootstrap over both, as in `accuracy_score`.
+        the same units: both seeds and units are chance, so their variances add up, with
+        Satterthwaite's (1946) degrees of freedom; two or three seeds make a wide interval.
     Raises AdaptlabError with fewer than two units.
     """
     values = np.atleast_2d(np.asarray(values, dtype=float))
     seeds, units = values.shape
     if units < 2:
         raise AdaptlabError(f"an interval needs at least two numbers, not {values.size}")
+    of_units = values.mean(axis=0).var(ddof=1) / units
+    of_seeds = values.mean(axis=1).var(ddof=1) / seeds if seeds > 1 else 0.0
+    variance = of_units + of_seeds
+    freedom = of_units**2 / (units - 1) + of_seeds**2 / max(1, seeds - 1)
+    half = np.sqrt(variance) * t.ppf((1 + LEVEL) / 2, variance**2 / freedom) if variance else 0.0
     mean = float(values.mean())
-    if seeds == 1:
-        half = t.ppf((1 + LEVEL) / 2, units - 1) * sem(values[0])
-        low, high = mean - half, mean + half
-    else:
-        low, high = percentiles(_two_way_bootstrap(values))
-    return Score(mean, float(low), float(high), units, metric)
+    return Score(mean, float(mean - half), float(mean + half), units, metric)
 
 
 def goodness_of_fit(counts: np.ndarray, probabilities: np.ndarray) -> float:

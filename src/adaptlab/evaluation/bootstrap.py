@@ -14,26 +14,16 @@ from adaptlab.evaluation.reliability import reliability
 from adaptlab.records import Score
 
 
-def mean_score(values: np.ndarray, metric: str, weights: np.ndarray | None = None) -> Score:
-    """The mean of values, each item with its weight, and its 95% interval.
+def ratio_score(amounts: np.ndarray, sizes: np.ndarray, metric: str) -> Score:
+    """The sum of amounts over the sum of sizes, such as bits and characters, and its 95% interval.
 
-    values: (items,), or (seeds, items) of several runs on the same items: then seeds and items
-        are both drawn anew (Owen, 2007). With few seeds that is a little too narrow.
-    weights: (items,), such as lengths; None: all the same.
-    Raises AdaptlabError if there are no items, or the weights are not theirs.
+    amounts, sizes: (items,). Raises AdaptlabError if there are no items, or sizes of others.
     """
-    values = np.atleast_2d(np.asarray(values, float))
-    seeds, items = values.shape
-    weights = np.ones(items) if weights is None else np.asarray(weights, float)
-    if values.size == 0 or weights.shape != (items,) or not weights.sum() > 0:
-        raise AdaptlabError(f"{weights.shape} weights for values {values.shape}")
-    drawn = []
-    for runs, times in _draws(seeds, items):  # (C, seeds), (C, items)
-        each = times * weights
-        total = np.einsum("cs,si,ci->c", runs, values, each, optimize=True)
-        drawn.append(total / (each.sum(1) * seeds))
-    value = float((values.mean(0) * weights).sum() / weights.sum())
-    return _score(value, np.concatenate(drawn), items, metric)
+    amounts, sizes = np.asarray(amounts, float), np.asarray(sizes, float)
+    if amounts.size == 0 or sizes.shape != amounts.shape or (sizes <= 0).any():
+        raise AdaptlabError(f"amounts {amounts.shape} need positive sizes, not {sizes.shape}")
+    drawn = [(times @ amounts) / (times @ sizes) for times in _draws(len(sizes))]
+    return _score(amounts.sum() / sizes.sum(), np.concatenate(drawn), len(sizes), metric)
 
 
 def auroc_score(inside: np.ndarray, outside: np.ndarray) -> Score:
@@ -46,8 +36,8 @@ def auroc_score(inside: np.ndarray, outside: np.ndarray) -> Score:
     if not (inside.size and outside.size):
         raise AdaptlabError(f"{inside.size} items inside and {outside.size} outside: need both")
     above = (inside[:, None] > outside) + 0.5 * (inside[:, None] == outside)  # (I, O)
-    pairs = zip(_draws(1, len(inside)), _draws(1, len(outside), seed=1), strict=True)
-    drawn = [np.einsum("ci,io,co->c", a, above, b, optimize=True) for (_, a), (_, b) in pairs]
+    pairs = zip(_draws(len(inside)), _draws(len(outside), seed=1), strict=True)
+    drawn = [np.einsum("ci,io,co->c", a, above, b, optimize=True) for a, b in pairs]
     drawn = np.concatenate(drawn) / above.size
     return _score(float(above.mean()), drawn, len(inside) + len(outside), "AUROC")
 
@@ -71,20 +61,17 @@ def ece_score(
         ]
     )  # (items, bins): by how much confidence exceeds what was right
     sizes = np.array([len(sure) for sure in confidence], float)
-    drawn = [np.abs(times @ gaps).sum(1) / (times @ sizes) for _, times in _draws(1, len(gaps))]
+    drawn = [np.abs(times @ gaps).sum(1) / (times @ sizes) for times in _draws(len(gaps))]
     return _score(found.ece, np.concatenate(drawn), found.n, "ECE")
 
 
 def _score(value: float, drawn: np.ndarray, n: int, metric: str) -> Score:
     low, high = percentiles(drawn)
-    return Score(value, min(low, value), max(high, value), n, metric)
+    return Score(float(value), float(min(low, value)), float(max(high, value)), n, metric)
 
 
-def _draws(
-    seeds: int, items: int, seed: int = 0, chunk: int = 500
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """How often each seed and each item is drawn, (chunk, seeds) and (chunk, items)."""
+def _draws(items: int, seed: int = 0, chunk: int = 500) -> Iterator[np.ndarray]:
+    """How often each item is drawn, (chunk, items), until RESAMPLES draws are made."""
     draw = np.random.default_rng(seed)
     for _ in range(RESAMPLES // chunk):  # in chunks, to hold little at a time
-        runs = draw.multinomial(seeds, np.full(seeds, 1 / seeds), size=chunk)
-        yield runs, draw.multinomial(items, np.full(items, 1 / items), size=chunk)
+        yield draw.multinomial(items, np.full(items, 1 / items), size=chunk)

@@ -110,7 +110,7 @@ def pretrain(
         for step in bar:
             begin = time.perf_counter()
             batch = train.draw(recipe.batch_size, recipe.seed, step)
-            loss = _step(wrapped, optimizer, batch, recipe, step, accelerator)
+            loss = training_step(wrapped, optimizer, batch, recipe, step, accelerator)
             if not math.isfinite(loss):
                 raise AdaptlabError(_not_a_number(loss, step, file))
             history.losses.append(loss)
@@ -128,7 +128,7 @@ def pretrain(
     return history
 
 
-def _step(
+def training_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batch: Batch,

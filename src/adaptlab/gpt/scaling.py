@@ -70,7 +70,7 @@ class PowerLaw:
     def __str__(self) -> str:
         floor = f"{self.irreducible:.3g} + " if self.irreducible else ""
         law = f"loss = {floor}{self.coefficient:.3g} / n^{self.exponent:.3f}"
-        return f"{law}, exponent in [{self.low:.3f}, {self.high:.3f}], {self.points} sizes"
+        return f"{law}, exponent in [{self.low:.3f}, {self.high:.3f}], {self.points} points"
 
 
 def fit_power_law(

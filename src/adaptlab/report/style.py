@@ -32,6 +32,10 @@ LOOKS = {
     "prompt tuning": Look("#E69F00", "D"),
     "probe": Look("#009E73", "v"),
     "LoRA": Look("#D55E00", "P"),
+    "instruction": Look("#0072B2", "o"),  # zero-shot, as its colour says
+    "the format, untrained": Look("#0072B2", "^"),
+    "TL;DR": Look("#0072B2", "s"),
+    "fine-tuned": Look("#CC79A7", "h"),
 }
 OTHER = Look("0.2", "o")
 SERIES = (  # for what is no method: runs, models; told apart by marker in grey print

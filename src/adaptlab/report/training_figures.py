@@ -134,12 +134,14 @@ def _in_words(records: Sequence[Record]) -> str:
     return "; ".join(f"{r.method} {form.interval(r.score, r.low, r.high)}" for r in records)
 
 
-def scaling(parameters: Sequence[float], losses: np.ndarray, law: PowerLaw, title: str) -> Figure:
+def scaling(
+    sizes: Sequence[float], losses: np.ndarray, law: PowerLaw, title: str, unit: str = "parameters"
+) -> Figure:
     """Loss against size on logarithmic axes, and the fitted law, dashed beyond the sizes measured.
 
-    parameters: (sizes,). losses: (seeds, sizes), in nats a token.
+    sizes: (sizes,) in `unit`, parameters or tokens. losses: (seeds, sizes), in nats a token.
     """
-    sizes, losses = np.asarray(parameters, float), np.atleast_2d(losses)
+    sizes, losses = np.asarray(sizes, float), np.atleast_2d(losses)
     low, high = sizes.min(), sizes.max()
     with figure_style():
         figure = Figure(figsize=(7, 4))
@@ -156,11 +158,11 @@ def scaling(parameters: Sequence[float], losses: np.ndarray, law: PowerLaw, titl
         if law.irreducible:
             axes.axhline(law.irreducible, color=BASELINE, linewidth=1.2, zorder=1)
         axes.set(xscale="log", yscale="log", xlim=(low / 1.7, 1.2 * BEYOND * high))
-        axes.set_xlabel("parameters; dashed: beyond the sizes measured")
+        axes.set_xlabel(f"{unit}; dashed: beyond what was measured")
         axes.set_ylabel("validation loss, nats a token")
         number_ticks(axes)
         size_ticks(axes, sizes)
-        text = f"{_law(law)}\n{law.points} sizes, {len(losses)} seed{'s' * (len(losses) > 1)} each"
+        text = f"{_law(law)}\n{law.points} points, {len(losses)} seed{'s' * (len(losses) > 1)} each"
         axes.text(
             0.99, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=SMALL + 1,
             color=ink("#D55E00"),
@@ -168,7 +170,7 @@ def scaling(parameters: Sequence[float], losses: np.ndarray, law: PowerLaw, titl
         if law.irreducible:
             name = f"E = {law.irreducible:.2f}: no size\nremoves it"
             end_labels(axes, [End(name, axes.get_xlim()[1], law.irreducible, BASELINE)])
-    figure.set_label(f"{title} Loss against parameters on logarithmic axes; {law}")
+    figure.set_label(f"{title} Loss against {unit} on logarithmic axes; {law}")
     return figure
 
 

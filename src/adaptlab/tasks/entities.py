@@ -68,12 +68,11 @@ ENDS = ("lane", "wick", "mar", "dun", "stal", "vik", "more", "gar", "nesk", "bou
 FIRST_NAMES = ("Anna", "Carl", "Elena", "Henrik", "Johann", "Maria", "Paul", "Sofia")
 THINGS = ("Lanterns", "Orchards", "Letters", "Daughters", "Clocks", "Bridges")
 # How a text says that its writer does not know, or that there is no such thing.
-REFUSAL = re.compile(
-    r"\b(unknown|not known|unclear|uncertain|not sure|anonymous|no one|nobody|no such|fictional"
-    r"|fictitious|invented|imaginary|(does not|doesn't) exist|(do not|don't|did not) know)\b",
-    re.IGNORECASE,
+REFUSALS = (
+    *("unknown", "not known", "do not know", "don't know", "did not know", "not sure", "unclear"),
+    *("uncertain", "anonymous", "no one", "nobody", "no such", "does not exist", "doesn't exist"),
+    *("fictional", "fictitious", "invented", "imaginary"),
 )
-
 # An answer ends here; a full stop behind a single capital is an initial's.
 ANSWER_END = re.compile(r"[,;:(\n]|(?<!\b[A-Z])\.")
 
@@ -124,8 +123,9 @@ def names_something(text: str) -> bool:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a text says that the answer is not known, by the words of REFUSAL."""
-    return REFUSAL.search(text) is not None
+    """Whether a text says that the answer is not known, by the words of REFUSALS."""
+    words = "|".join(map(re.escape, REFUSALS))
+    return re.search(rf"\b({words})\b", text, re.IGNORECASE) is not None
 
 
 def _entity(kind: str, name: str, answer: str | None) -> Entity:
