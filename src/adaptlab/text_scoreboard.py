@@ -67,9 +67,10 @@ class TextScoreboard:
         return [run.predictions for run in self._runs[method].values()]
 
     def difference(self, metric: str, method: str, baseline: str) -> Score:
-        """How many points of `metric` the mean run of `method` is better than one of `baseline`."""
+        """How many points of `metric` the runs of `method` are better than those of `baseline`, the
+        mean over seeds; a baseline with one run is compared with each."""
         return mean_over_runs(
-            metric, self.texts(method), self._rows["references"], self.texts(baseline)[0]
+            metric, self.texts(method), self._rows["references"], self.texts(baseline)
         )
 
     def summary(self, metric: str) -> list[Record]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from datasets import Dataset
 
+from adaptlab.errors import AdaptlabError
 from adaptlab.evaluation.text import bleu, chrf, item_scores, mean_over_runs, text_difference
 from adaptlab.records import Book
 from adaptlab.runtime import Measurement, detect
@@ -36,9 +37,18 @@ def test_several_runs_are_averaged():
 
 
 def test_a_difference_is_paired():
-    found = mean_over_runs("chrF", [GOOD], REFERENCES, POOR)
+    found = mean_over_runs("chrF", [GOOD], REFERENCES, [POOR])
     pair = text_difference("chrF", GOOD, POOR, REFERENCES)
     assert (found.value, found.low, found.high) == pytest.approx((pair.value, pair.low, pair.high))
+
+
+def test_runs_are_compared_seed_by_seed():
+    same = mean_over_runs("chrF", [GOOD, POOR], REFERENCES, [GOOD, POOR])
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    one = mean_over_runs("chrF", [GOOD, POOR], REFERENCES, [POOR])
+    assert one.value == pytest.approx(text_difference("chrF", GOOD, POOR, REFERENCES).value / 2)
+    with pytest.raises(AdaptlabError, match="3 baselines for 2 runs"):
+        mean_over_runs("chrF", [GOOD, POOR], REFERENCES, [GOOD] * 3)
 
 
 def test_item_scores_are_those_of_single_items():

@@ -86,24 +86,25 @@ def mean_over_runs(
     metric: str,
     runs: Sequence[Sequence[str]],
     references: References,
-    baseline: Sequence[str] | None = None,
+    baselines: Sequence[Sequence[str]] = (),
 ) -> Score:
-    """The mean score of several runs on the same items; with a baseline, the mean difference to it.
+    """The mean score of several runs on the same items; with baselines, the mean difference.
 
-    runs: the hypotheses of each. The interval draws runs and items anew, for both are chance
+    runs: the hypotheses of each. baselines: one that every run is compared with, or one for each. The interval draws runs and items anew, for both are chance
     (Owen, 2007); with few runs it is a little too narrow. Raises AdaptlabError as `bleu`, for an
-    unknown metric, and if there is no run.
+    unknown metric, and if there is no run or the numbers of runs do not fit.
     """
-    if not runs:
-        raise AdaptlabError("no runs to score")
+    if not runs or len(baselines) not in (0, 1, len(runs)):
+        raise AdaptlabError(f"{len(baselines)} baselines for {len(runs)} runs")
     score = _metric(metric).score
-    texts = [*runs, *([] if baseline is None else [baseline])]
-    counts = [_counts(metric, hypotheses, references) for hypotheses in texts]
+    counts = [_counts(metric, texts, references) for texts in (*runs, *baselines)]
 
     def means(weights: np.ndarray, times: np.ndarray) -> np.ndarray:  # (C, runs), (C, items)
         each = np.stack([score(times @ run) for run in counts], axis=1)  # (C, texts)
-        own = (weights * each[:, : len(runs)]).sum(1) / weights.sum(1)
-        return own if baseline is None else own - each[:, -1]
+        values = each[:, : len(runs)]
+        if baselines:
+            values = values - each[:, len(runs) :]  # one baseline, or that of the same seed
+        return (weights * values).sum(1) / weights.sum(1)
 
     draw = np.random.default_rng(0)
     even = np.full(len(runs), 1 / len(runs))
