@@ -10,6 +10,7 @@ from adaptlab.course.ledger import Ledger
 from adaptlab.course.masters import masters
 from adaptlab.course.run import run_course
 from adaptlab.records import Record
+from tests.notebooks.invariants_02 import pretrained
 
 NAMES = [path.stem for path in masters()]
 
@@ -91,4 +92,5 @@ def from_scratch(written: list[Record]) -> None:
 INVARIANTS = {
     "00_tour": tour,
     "01_gpt_from_scratch": from_scratch,
+    "02_pretrained_gpts": pretrained,
 }

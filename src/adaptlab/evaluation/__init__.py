@@ -48,11 +48,22 @@ def mean_score(values: np.ndarray, metric: str = "loss") -> Score:
         raise AdaptlabError(f"an interval needs at least two numbers, not {values.size}")
     of_units = values.mean(axis=0).var(ddof=1) / units
     of_seeds = values.mean(axis=1).var(ddof=1) / seeds if seeds > 1 else 0.0
-    variance = of_units + of_seeds
-    freedom = of_units**2 / (units - 1) + of_seeds**2 / max(1, seeds - 1)
-    half = np.sqrt(variance) * t.ppf((1 + LEVEL) / 2, variance**2 / freedom) if variance else 0.0
+    half = half_width((of_units, units), (of_seeds, seeds))
     mean = float(values.mean())
-    return Score(mean, float(mean - half), float(mean + half), units, metric)
+    return Score(mean, mean - half, mean + half, units, metric)
+
+
+def half_width(*parts: tuple[float, int]) -> float:
+    """Half of the 95% interval of a mean whose variance is the sum of parts.
+
+    parts: the variance of the mean that each kind of luck makes, and from how many it was found.
+        Satterthwaite (1946) gives the degrees of freedom: with few seeds that differ, few.
+    """
+    variance = sum(part for part, _ in parts)
+    if not variance:
+        return 0.0
+    freedom = variance**2 / sum(part**2 / max(1, count - 1) for part, count in parts)
+    return float(np.sqrt(variance) * t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def goodness_of_fit(counts: np.ndarray, probabilities: np.ndarray) -> float:

@@ -20,7 +20,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.helpers import extract_all_char_ngrams
 
 from adaptlab.errors import AdaptlabError, unknown
-from adaptlab.evaluation import RESAMPLES, Difference, percentiles
+from adaptlab.evaluation import RESAMPLES, Difference, half_width, percentiles
 from adaptlab.records import Score
 
 References = Sequence[str | Sequence[str]]  # by item: the right answer, or all the right answers
@@ -90,30 +90,31 @@ def mean_over_runs(
 ) -> Score:
     """The mean score of several runs on the same items; with baselines, the mean difference.
 
-    runs: the hypotheses of each. baselines: one that every run is compared with, or one for each. The interval draws runs and items anew, for both are chance
-    (Owen, 2007); with few runs it is a little too narrow. Raises AdaptlabError as `bleu`, for an
-    unknown metric, and if there is no run or the numbers of runs do not fit.
+    runs: the hypotheses of each. baselines: one that every run is compared with, or one for each.
+    The interval of one run draws the items anew. Of several, the variance over items and that over
+    runs add up, for both are chance, as in `evaluation.mean_score`. Raises AdaptlabError as `bleu`,
+    for an unknown metric, and if there is no run or the numbers of runs do not fit.
     """
     if not runs or len(baselines) not in (0, 1, len(runs)):
         raise AdaptlabError(f"{len(baselines)} baselines for {len(runs)} runs")
     score = _metric(metric).score
     counts = [_counts(metric, texts, references) for texts in (*runs, *baselines)]
 
-    def means(weights: np.ndarray, times: np.ndarray) -> np.ndarray:  # (C, runs), (C, items)
-        each = np.stack([score(times @ run) for run in counts], axis=1)  # (C, texts)
-        values = each[:, : len(runs)]
-        if baselines:
-            values = values - each[:, len(runs) :]  # one baseline, or that of the same seed
-        return (weights * values).sum(1) / weights.sum(1)
+    def values(times: np.ndarray) -> np.ndarray:  # (C, items) -> (C, runs)
+        each = np.stack([score(times @ run) for run in counts], axis=1)
+        own, others = each[:, : len(runs)], each[:, len(runs) :]
+        return own - others if baselines else own  # one baseline, or that of the same seed
 
-    draw = np.random.default_rng(0)
-    even = np.full(len(runs), 1 / len(runs))
-    drawn = [
-        means(draw.multinomial(len(runs), even, size=len(times)), times)
-        for times in _draws(len(references))
-    ]
-    value = float(means(np.ones((1, len(runs))), np.ones((1, len(references))))[0])
-    low, high = percentiles(np.concatenate(drawn))
+    found = values(np.ones((1, len(references))))[0]  # (runs,)
+    value = float(found.mean())
+    drawn = np.concatenate([values(times).mean(1) for times in _draws(len(references))])
+    low, high = percentiles(drawn)
+    if len(runs) > 1:
+        of_runs = found.var(ddof=1) / len(runs)
+        half = half_width((drawn.var(ddof=1), len(references)), (of_runs, len(runs)))
+        low, high = value - half, value + half
+        if not baselines:  # a score, not a difference
+            low, high = max(0.0, low), min(100.0, high)
     return Score(value, low, high, len(references), metric)
 
 

@@ -12,13 +12,14 @@ from adaptlab.tasks import SPLITS, first_rows, key_of, split_of
 
 @dataclass(frozen=True)
 class TextTask:
-    """A task of writing one text from another, put as GPT-2 puts it: `source <mark> target`.
+    """A task of writing one text from another, as a text to continue: `source <mark> target`.
 
     splits: train, dev and test, each with the columns id, source, target and references (all the
         right answers that are known; target is the first). Rows are ordered by id, a hash of the
         source, so that the first n rows of a split are a random sample of it.
     mark: what stands between source and target and names the task, as " <to-fr>".
-    Source: Radford et al. (2019), Language Models are Unsupervised Multitask Learners.
+    Source: Radford et al. (2018), Improving Language Understanding by Generative Pre-Training, for
+    tasks as text with marks between the parts.
     """
 
     name: str
