@@ -42,7 +42,8 @@ def caption(records: Sequence[Record]) -> str:
     """What the scores of a comparison were measured on, in one sentence."""
     first = records[0]
     seeds = sorted({len(r.config.get("seeds", [r.seed])) for r in records})
-    times = "one seed" if seeds[-1] == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    times = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
+    times = "one seed" if seeds == [1] else times
     made = first.provenance
     name = format_of(first.metric).heading.partition(",")[0]  # its unit stands in the table
     counted = f"{first.n} {first.split} {format_of(first.metric).of}"
