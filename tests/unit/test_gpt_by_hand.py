@@ -156,9 +156,22 @@ def test_a_block_of_our_gpt_equals_autograd():
     dx, gradients = block_backward(dy, saved)
     theirs = torch.autograd.grad(block(x, view), [x, *block.parameters()], dy)
     close((dx, *(getattr(gradients, field.name) for field in fields(gradients))), theirs)
-    llama = GPT(replace(config, norm="rms", mlp="swiglu", bias=False)).blocks[0]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"norm": "rms", "mlp": "swiglu", "bias": False},
+        {"norm": "rms", "mlp": "swiglu"},  # as many tensors as GPT-2's block has
+        {"positions": "rotary", "width": 8},
+        {"causal": False},
+        {"kv_heads": 1},
+    ],
+)
+def test_a_block_of_other_parts_is_refused(parts):
+    config = GPTConfig(vocab_size=5, context_length=8, layers=1, heads=2, width=6)
     with pytest.raises(AdaptlabError, match="LayerNorm"):
-        weights_of(llama)
+        weights_of(GPT(replace(config, **parts)).blocks[0])
 
 
 def test_a_block_equals_finite_differences():

@@ -85,7 +85,7 @@ def test_a_killed_process_goes_on_bit_for_bit(fp32, tmp_path):
 
 def test_a_loss_that_is_no_number_stops_it(fp32, tmp_path, monkeypatch):
     file = tmp_path / "small.pt"
-    whole = pretraining._step
+    whole = pretraining.training_step
 
     def breaks(model, optimizer, batch, recipe, step, accelerator):
         if step == 12:
@@ -93,7 +93,7 @@ def test_a_loss_that_is_no_number_stops_it(fp32, tmp_path, monkeypatch):
                 model.head.weight[0, 0] = torch.nan
         return whole(model, optimizer, batch, recipe, step, accelerator)
 
-    monkeypatch.setattr(pretraining, "_step", breaks)
+    monkeypatch.setattr(pretraining, "training_step", breaks)
     with pytest.raises(AdaptlabError, match=r"loss is nan at step 12; no checkpoint\. A lower"):
         run(fp32)
     with pytest.raises(AdaptlabError, match=f"at step 12; the last good checkpoint is {file}"):

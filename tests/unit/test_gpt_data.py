@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from adaptlab.errors import AdaptlabError
-from adaptlab.gpt.data import IGNORED, Windows, pack_documents, split
+from adaptlab.gpt.data import IGNORED, Windows, pack_documents, pack_pairs, split
 from tests.gpt_small import CONFIGS, assert_near, decoder
 from tests.gpt_small import one_thread as one_thread
 
@@ -127,3 +127,16 @@ def test_split_leaves_nothing_out():
     assert [*train, *validation] == ids
     assert len(train) == 902
     assert len(split(ids, 0.5)[0]) == 501
+
+
+@pytest.mark.parametrize(
+    ("prompts", "answers", "said"),
+    [
+        ([], [], "no pairs"),
+        ([[1], []], [[2], [3]], "prompt of pair 1 is empty"),
+        ([[1, 2]], [[3, 4, 5]], "pair 0 has 5 tokens; a row has 4"),
+    ],
+)
+def test_pairs_that_cannot_be_packed_are_one_line(prompts, answers, said):
+    with pytest.raises(AdaptlabError, match=said):
+        pack_pairs(prompts, answers, length=4, end=0)

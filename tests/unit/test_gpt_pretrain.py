@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from adaptlab.errors import AdaptlabError
 from adaptlab.gpt.data import pack_documents
 from adaptlab.gpt.pretrain import Recipe, decay_groups, evaluate, pretrain
 from adaptlab.runtime import Runtime
@@ -159,3 +160,18 @@ def test_the_final_loss_is_the_mean_over_windows(fp32):
     model, history = run(fp32, replace(SHORT, steps=7, evaluate_windows=3))
     assert history.validation == [[7, history.final]]
     assert history.final == pytest.approx(evaluate(model, toy(1), fp32, windows=3).mean())
+
+
+def test_a_model_computes_as_before_once_it_is_trained(fp32):
+    """Mixed precision belongs to the training, not to the model that comes out of it."""
+    model, _ = run(BF16, replace(SHORT, steps=2))
+    same = fresh()
+    same.load_state_dict(model.state_dict())
+    assert not model.training
+    assert (evaluate(model, toy(1), fp32) == evaluate(same, toy(1), fp32)).all()
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"accumulation": 0}, {"warmup": -1}])
+def test_a_recipe_without_sense_is_refused(wrong):
+    with pytest.raises(AdaptlabError, match="every count of a Recipe"):
+        replace(SHORT, **wrong)

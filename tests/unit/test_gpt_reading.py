@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from adaptlab.errors import AdaptlabError
 from adaptlab.gpt.reading import read
 from tests.gpt_small import CONFIGS, decoder, one_thread, tokens  # noqa: F401
 
@@ -21,3 +22,8 @@ def test_reading_is_the_softmax_of_the_logits(name, temperature):
         np.testing.assert_allclose(found.log_p, expected, atol=1e-4)
         np.testing.assert_allclose(found.confidence, likely.max(1), atol=1e-5)
         assert (found.right == (likely.argmax(1) == came)).all()
+
+
+def test_a_text_of_one_token_cannot_be_read():
+    with pytest.raises(AdaptlabError, match="needs two tokens"):
+        read(decoder(next(iter(CONFIGS.values()))), [[1, 2], [3]])

@@ -10,7 +10,7 @@ FLOORS = [
     {"errors", "paths", "runtime", "profiles", "download", "sources", "records"},
     {"tasks", "models"},
     {"gpt", "prompting", "probing", "tuning", "quantize", "evaluation"},
-    {"scoreboard", "text_scoreboard", "report"},
+    {"scoreboard", "report"},
     {"course", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -8,7 +8,7 @@ from adaptlab.errors import AdaptlabError
 from adaptlab.evaluation.text import bleu, chrf, item_scores, mean_over_runs, text_difference
 from adaptlab.records import Book
 from adaptlab.runtime import Measurement, detect
-from adaptlab.text_scoreboard import TextScoreboard
+from adaptlab.scoreboard.text import TextScoreboard
 
 REFERENCES = [["the cat sat on the mat"], ["a dog ran home", "the dog ran home"], ["it rained"]]
 GOOD = ["the cat sat on the mat", "the dog ran home", "it snowed"]
@@ -79,3 +79,11 @@ def test_a_second_seed_adds_a_record_over_both(board):
     assert (both.seconds, both.peak_bytes) == (2.0, 9)
     board.add("good", GOOD, TOOK, 1)  # again, as when a cell is run a second time
     assert board.summary("chrF")[0].config["scores"][0] == board.summary("chrF")[0].score
+
+
+def test_runs_of_different_seeds_are_not_paired(board):
+    for method, seeds in (("a", (0, 1)), ("b", (1, 2))):
+        for seed in seeds:
+            board.add(method, GOOD, TOOK, seed)
+    with pytest.raises(AdaptlabError, match="a and b were run with different seeds"):
+        board.difference(board.metrics[0], "a", "b")

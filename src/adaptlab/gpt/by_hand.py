@@ -17,7 +17,7 @@ Letters: B sequences, T tokens, D width, M width of the MLP, H heads, W = D / H 
 V vocabulary.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import pi, sqrt
 
 import torch
@@ -179,10 +179,11 @@ def weights_of(block: nn.Module) -> BlockWeights:
 
     Raises AdaptlabError for a block of other parts than GPT-2's.
     """
-    weights = [weight.detach() for weight in block.parameters()]
-    if len(weights) != len(fields(BlockWeights)):
+    c = block.attention.config
+    parts = (c.norm, c.mlp, c.bias, c.causal, c.kv_heads, c.norm_epsilon)
+    if parts != ("layer", "gelu", True, True, c.heads, 1e-5) or c.positions == "rotary":
         raise AdaptlabError("only a block with LayerNorm, a GELU MLP and biases is worked by hand")
-    return BlockWeights(*weights)
+    return BlockWeights(*(weight.detach() for weight in block.parameters()))
 
 
 @dataclass(frozen=True)

@@ -46,5 +46,5 @@ def _plain(identity: dict[str, Any]) -> dict[str, Any]:
 def _differences(wanted: Any, found: Any) -> str:
     if not (isinstance(wanted, dict) and isinstance(found, dict)):
         return f"{found}, not {wanted}"
-    keys = [key for key in wanted if wanted[key] != found.get(key)]
-    return ", ".join(f"{key} is {found.get(key)!r}, not {wanted[key]!r}" for key in keys)
+    keys = [key for key in {**wanted, **found} if wanted.get(key) != found.get(key)]
+    return ", ".join(f"{key} is {found.get(key)!r}, not {wanted.get(key)!r}" for key in keys)

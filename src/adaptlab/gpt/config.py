@@ -20,7 +20,8 @@ class GPTConfig:
     causal: a token sees itself and what came before. False breaks a language model, on purpose.
     fused: attention in one kernel; False computes the formula step by step.
 
-    Raises AdaptlabError where the numbers do not fit together.
+    What is None is filled in at once, so `replace` keeps it: to change the width of a config, pass
+    kv_heads=None and mlp_width=None as well. Raises AdaptlabError where numbers do not fit.
     """
 
     vocab_size: int
@@ -43,11 +44,15 @@ class GPTConfig:
 
     def __post_init__(self) -> None:
         # A frozen dataclass still has to fill in what follows from its other fields.
-        object.__setattr__(self, "kv_heads", self.kv_heads or self.heads)
-        object.__setattr__(self, "mlp_width", self.mlp_width or 4 * self.width)
+        if self.kv_heads is None:
+            object.__setattr__(self, "kv_heads", self.heads)
+        if self.mlp_width is None:
+            object.__setattr__(self, "mlp_width", 4 * self.width)
         sizes = (self.vocab_size, self.context_length, self.layers, self.heads, self.width)
         if min(*sizes, self.kv_heads, self.mlp_width) < 1:
             raise AdaptlabError("every size of a GPTConfig must be at least 1")
+        if not 0 <= self.dropout <= 1:
+            raise AdaptlabError(f"dropout is {self.dropout}; it is a share")
         if self.width % self.heads:
             raise AdaptlabError(f"width {self.width} is no multiple of {self.heads} heads")
         if self.heads % self.kv_heads:

@@ -119,12 +119,16 @@ def pack_pairs(
     """Pairs for fine-tuning in rows of `length`: the answer and its `end` are targets, the prompt
     is only read.
 
-    No pair is cut; what is left of a row is padding, which is no target. Raises AdaptlabError for
-    a pair that is longer than a row.
+    No pair is cut; what is left of a row is padding, which is no target. Raises AdaptlabError if
+    there is no pair, a prompt is empty, or a pair is longer than a row.
     """
+    if not prompts:
+        raise AdaptlabError("no pairs to pack")
     rows: list[list[tuple[int, int, int]]] = [[]]  # of (input, target, pair)
     for pair, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         ids = [*prompt, *answer, end]
+        if not len(prompt):
+            raise AdaptlabError(f"the prompt of pair {pair} is empty")
         if len(ids) - 1 > length:
             raise AdaptlabError(f"pair {pair} has {len(ids) - 1} tokens; a row has {length}")
         if len(rows[-1]) + len(ids) - 1 > length:

@@ -97,13 +97,13 @@ class GPT(nn.Module):
                 f"{seen + ids.shape[1]} tokens are more than the context of "
                 f"{self.config.context_length}"
             )
-        try:
-            x = self.token_embedding(ids)  # (B, T, width)
-        except IndexError as error:
-            worst = ids.max() if ids.max() >= self.config.vocab_size else ids.min()
+        lowest, highest = ids.aminmax()
+        if lowest < 0 or highest >= self.config.vocab_size:  # a GPU would say so late, and break
+            worst = lowest if lowest < 0 else highest
             raise AdaptlabError(
                 f"token id {worst} is outside the vocabulary of {self.config.vocab_size}"
-            ) from error
+            )
+        x = self.token_embedding(ids)  # (B, T, width)
         positions = _positions(ids, seen, starts, documents)  # (B or 1, T)
         rotary = None
         if self.config.positions == "learned":

@@ -51,6 +51,11 @@ class Recipe:
     save_every: int = 250
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        counts = (self.steps, self.batch_size, self.accumulation)
+        if min(*counts, self.evaluate_every, self.save_every) < 1 or self.warmup < 0:
+            raise AdaptlabError("every count of a Recipe must be at least 1, warmup at least 0")
+
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         if step < self.warmup:
@@ -84,8 +89,9 @@ def pretrain(
 ) -> History:
     """Train `model` in place, from its weights as they are.
 
-    file: where checkpoints go. If it is there, training goes on from it and ends, on the same
-        machine, with the same weights bit for bit as if it had never stopped.
+    file: where checkpoints go. If it is there, training goes on from it and ends with the same
+        weights, bit for bit, as if it had never stopped: on the same CPU, or on the same GPU after
+        `runtime.seed_everything`.
     Weights stay in fp32; where the runtime is bf16, matrices are multiplied in it. Raises
     AdaptlabError if the loss is not a number (at which step, and the last good checkpoint), or the
     checkpoint is of another configuration, recipe or text.
@@ -97,6 +103,7 @@ def pretrain(
     identity = {
         "configuration": model.config,
         "recipe": recipe,
+        "format": str(runtime.dtype),
         "text": train.fingerprint,
         "validation": validation.fingerprint,
     }
@@ -124,7 +131,7 @@ def pretrain(
             if file is not None and ((step + 1) % recipe.save_every == 0 or last):
                 _save(file, model, optimizer, history, identity, accelerator)
     history.tokens_per_second = tokens / max(seconds, 1e-9)
-    model.eval()
+    accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False).eval()
     return history
 
 
@@ -160,7 +167,11 @@ def training_step(
 def _parts(batch: Batch, accumulation: int, accelerator: Accelerator) -> Iterator[Batch]:
     """This process's share of the batch, in `accumulation` parts, none of them empty."""
     own = slice(accelerator.process_index, None, accelerator.num_processes)
-    count = min(accumulation, len(batch.inputs[own]))
+    count = min(accumulation, len(batch.inputs) // accelerator.num_processes)
+    if count < 1:
+        raise AdaptlabError(
+            f"a batch of {len(batch.inputs)} is too small for {accelerator.num_processes} processes"
+        )
     parts = [
         [None] * count if whole is None else whole[own].to(accelerator.device).tensor_split(count)
         for whole in batch
@@ -179,14 +190,16 @@ def evaluate(
     """The mean loss on each of a text's first `windows` windows (all by default), nats a token."""
     model.eval()
     found = []
-    for inputs, targets, documents in data.in_order(batch_size, windows):
-        on = [None if part is None else part.to(runtime.device) for part in (inputs, documents)]
+    for batch in data.in_order(batch_size, windows):
+        inputs, targets, documents = (
+            None if part is None else part.to(runtime.device) for part in batch
+        )
+        counted = targets >= 0
         with torch.autocast(runtime.device.type, torch.bfloat16, runtime.dtype is torch.bfloat16):
-            logits = model(on[0], documents=on[1])  # (B, T, V)
-        flat = targets.flatten().to(runtime.device)
-        losses = F.cross_entropy(logits.float().flatten(0, 1), flat, reduction="none")
-        counted = (targets >= 0).sum(dim=1)
-        found.append(losses.cpu().view(targets.shape).sum(dim=1) / counted)  # (B,)
+            logits = model(inputs, documents=documents, at=counted)  # (N, V)
+        losses = torch.zeros(targets.shape, device=runtime.device)
+        losses[counted] = F.cross_entropy(logits.float(), targets[counted], reduction="none")
+        found.append((losses.sum(dim=1) / counted.sum(dim=1)).cpu())  # (B,)
     return torch.cat(found).numpy()
 
 

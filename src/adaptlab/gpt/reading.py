@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from adaptlab.errors import AdaptlabError
 from adaptlab.gpt.model import GPT
 
 
@@ -28,7 +29,10 @@ def read(
 
     The head is applied in fp32, to one text at a time: the logits of a batch would take more
     memory than the model, and in bf16 they would be rounded to steps that calibration can see.
+    A packed decoder cannot be read. Raises AdaptlabError for a text of fewer than two tokens.
     """
+    if not all(len(text) > 1 for text in texts):
+        raise AdaptlabError("a text to read needs two tokens: the first one is not predicted")
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     head = decoder.head.weight.float()  # (V, width)
     readings: dict[int, Reading] = {}

@@ -79,6 +79,8 @@ def generate(
 ) -> list[list[int]]:
     """Continue each prompt by up to `new_tokens` tokens; returns the new token ids of each.
 
+    model: in eval mode, or its dropout is drawn as well.
+
     prompts: token ids, of any lengths; shorter ones are padded at the left, unseen by the model.
     stop: ids that end a continuation; they are not part of it.
     seed: of the draws; the same prompts, seed and batch give the same text.
@@ -87,6 +89,7 @@ def generate(
     see. Raises AdaptlabError for no or empty prompts, or one longer than the context.
     """
     _check(model, prompts)
+    cached = cached and model.config.causal  # without a mask, old keys depend on new tokens
     device = model.token_embedding.weight.device
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     ids, starts = _pad_left(prompts, device)  # (B, T), (B,)

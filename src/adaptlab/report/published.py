@@ -18,8 +18,8 @@ def summary(
     """
     found = [r for r in records.published(profile, notebook) if r.experiment == experiment]
     found = [r for r in found if metric in (None, r.metric)]
-    over_seeds = {record.method for record in found if record.seed is None}
-    return [r for r in found if r.seed is None or r.method not in over_seeds]
+    over_seeds = {(record.method, record.metric) for record in found if record.seed is None}
+    return [r for r in found if r.seed is None or (r.method, r.metric) not in over_seeds]
 
 
 def comparison(profile: str, notebook: str, experiment: str, metric: str | None = None) -> Markdown:

@@ -46,9 +46,10 @@ def caption(records: Sequence[Record]) -> str:
     times = "one seed" if seeds == [1] else times
     made = first.provenance
     name = format_of(first.metric).heading.partition(",")[0]  # its unit stands in the table
+    name = name.capitalize() if name.islower() else name  # chrF and BLEU stay as they are
     counted = f"{first.n} {first.split} {format_of(first.metric).of}"
     return (
-        f"{name[0].upper()}{name[1:]} on {counted} of {first.task}, {times}; "
+        f"{name} on {counted} of {first.task}, {times}; "
         f"model {first.model}; {made['processor']}, {made['threads']} threads, {made['dtype']}; "
         f"{made['date'][:10]}, revision {(made['revision'] or 'unknown')[:7]}."
     )

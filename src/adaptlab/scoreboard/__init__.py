@@ -14,6 +14,32 @@ from adaptlab.runtime import Measurement
 T = TypeVar("T")
 
 
+def over_seeds(
+    book: Book, runs: Sequence[Record], score: Score, items: Sequence[str], **config: Any
+) -> Record:
+    """A method's only run; or a new record of several, which differ in their seeds.
+
+    score: of them together. The new record has the median time and the highest peak.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    first = runs[0]
+    seconds = float(np.median([run.seconds for run in runs]))
+    return book.add(
+        experiment=first.experiment,
+        method=first.method,
+        task=first.task,
+        split=first.split,
+        model=first.model,
+        seed=None,
+        score=score,
+        took=Measurement(seconds, max(run.peak_bytes for run in runs)),
+        trained_parameters=first.trained_parameters,
+        config={"seeds": [r.seed for r in runs], "scores": [r.score for r in runs]} | config,
+        items=items,
+    )
+
+
 class Means:
     """The runs of one experiment, each a mean over the same units: items, or windows of a text."""
 
@@ -68,26 +94,9 @@ class Means:
         """One record a method: its run, or over several seeds the mean, its interval, the median
         time and the highest peak. Those over seeds are recorded as well."""
         return [
-            next(iter(runs.values()))
-            if len(runs) == 1
-            else self._over_seeds(method, [*runs.values()])
+            over_seeds(self._book, [*runs.values()], self._score(self.values(method)), self._items)
             for method, runs in self._runs.items()
         ]
-
-    def _over_seeds(self, method: str, runs: Sequence[Record]) -> Record:
-        took = Measurement(
-            float(np.median([run.seconds for run in runs])), max(run.peak_bytes for run in runs)
-        )
-        return self._book.add(
-            method=method,
-            seed=None,
-            score=self._score(self.values(method)),
-            took=took,
-            trained_parameters=runs[0].trained_parameters,
-            config={"seeds": [run.seed for run in runs], "scores": [run.score for run in runs]},
-            items=self._items,
-            **self._common,
-        )
 
 
 class Scoreboard:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
 
+from adaptlab.errors import AdaptlabError
 from adaptlab.evaluation.text import mean_over_runs, signature
 from adaptlab.records import Book, Record, Score
 from adaptlab.runtime import Measurement
+from adaptlab.scoreboard import over_seeds
 
 
 class TextScoreboard:
@@ -69,37 +70,27 @@ class TextScoreboard:
     def difference(self, metric: str, method: str, baseline: str) -> Score:
         """How many points of `metric` the runs of `method` are better than those of `baseline`, the
         mean over seeds; a baseline with one run is compared with each."""
-        return mean_over_runs(
-            metric, self.texts(method), self._rows["references"], self.texts(baseline)
-        )
+        seeds, others = self._runs[method], self._runs[baseline]
+        if len(others) > 1 and seeds.keys() != others.keys():
+            raise AdaptlabError(f"{method} and {baseline} were run with different seeds")
+        paired = list(seeds) if len(others) > 1 else list(others)
+        against = [others[seed].predictions for seed in paired]
+        return mean_over_runs(metric, self.texts(method), self._rows["references"], against)
 
     def summary(self, metric: str) -> list[Record]:
         """One record a method: its run, or over several seeds the mean, its interval, the median
         time and the highest peak. Those over seeds are recorded as well."""
         return [
-            kept[0] if len(kept) == 1 else self._over_seeds(method, metric, kept)
+            over_seeds(
+                self._book,
+                kept,
+                self._score(metric, self.texts(method)),
+                self._rows["id"],
+                signature=kept[0].config["signature"],
+            )
             for (method, of), kept in self._records.items()
             if of == metric
         ]
-
-    def _over_seeds(self, method: str, metric: str, runs: Sequence[Record]) -> Record:
-        took = Measurement(
-            float(np.median([run.seconds for run in runs])), max(run.peak_bytes for run in runs)
-        )
-        return self._book.add(
-            method=method,
-            seed=None,
-            score=self._score(metric, self.texts(method)),
-            took=took,
-            trained_parameters=runs[0].trained_parameters,
-            config={
-                "seeds": [run.seed for run in runs],
-                "scores": [run.score for run in runs],
-                "signature": runs[0].config["signature"],
-            },
-            items=self._rows["id"],
-            **self._common,
-        )
 
     def _score(self, metric: str, runs: Sequence[Sequence[str]]) -> Score:
         return mean_over_runs(metric, runs, self._rows["references"])
