@@ -113,7 +113,7 @@ def test_losses_that_do_not_fall_are_no_law():
 
 def test_the_law_in_words():
     law = fit_power_law(SIX, 20 * SIX**-0.08)
-    assert str(law) == "loss = 20 / n^0.080, exponent in [0.080, 0.080], 6 sizes"
+    assert str(law) == "loss = 20 / n^0.080, exponent in [0.080, 0.080], 6 points"
 
 
 @pytest.mark.parametrize(
