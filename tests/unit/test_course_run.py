@@ -45,7 +45,8 @@ class Course:
     def start(self):
         """The runner in a process of its own."""
         arguments = [sys.executable, "-c", SCRIPT % (NAMES,), str(self.folder), str(self.out)]
-        return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(arguments, preexec_fn=hear_ctrl_c, **output)
 
     @property
     def log(self):
@@ -54,6 +55,11 @@ class Course:
 
     def entry(self, name):
         return json.loads((self.out / "run.json").read_text())[name]
+
+
+def hear_ctrl_c() -> None:
+    """A test run in the background of a shell ignores it, and so would the runner it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

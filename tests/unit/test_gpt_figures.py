@@ -111,7 +111,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 def figure(request: pytest.FixtureRequest) -> Iterator[Figure]:
     """A drawn figure; a missing glyph or a layout that fails is a warning, and so an error."""
     with warnings.catch_warnings(), figure_style():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)  # what matplotlib warns with
         made = FIGURES[request.param]()
         FigureCanvasAgg(made).draw()
         yield made
