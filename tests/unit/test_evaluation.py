@@ -135,3 +135,10 @@ def test_an_impossible_draw_is_refused():
         goodness_of_fit(np.array([5, 1]), np.array([1.0, 0.0]))
     with pytest.raises(AdaptlabError, match="too few"):
         goodness_of_fit(np.array([100, 0]), np.array([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("n", range(1, 60))
+def test_the_interval_of_none_right_holds_nought(n):
+    none, every = accuracy_score(np.zeros(n)), accuracy_score(np.ones(n))
+    assert none.low <= none.value == 0
+    assert every.high >= every.value == 1

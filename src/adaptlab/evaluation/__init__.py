@@ -29,7 +29,8 @@ def accuracy_score(correct: np.ndarray) -> Score:
     if correct.ndim == 1 or len(correct) == 1:
         flat = correct.reshape(-1)
         low, high = proportion_confint(flat.sum(), flat.size, 1 - LEVEL, method="wilson")
-        return Score(float(flat.mean()), float(low), float(high), flat.size)
+        share = float(flat.mean())  # at 0 or 1 an end may pass it by a rounding
+        return Score(share, min(share, float(low)), max(share, float(high)), flat.size)
     low, high = percentiles(_two_way_bootstrap(correct.astype(float)))
     return Score(float(correct.mean()), low, high, correct.shape[1])
 
