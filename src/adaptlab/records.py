@@ -160,7 +160,6 @@ class Book:
         seed: int | None,
         score: Score,
         took: Measurement,
-        metric: str | None = None,
         trained_parameters: int = 0,
         config: dict[str, Any] | None = None,
         predictions: Iterable[int | str] = (),
@@ -168,10 +167,8 @@ class Book:
     ) -> Record:
         """Write one record down and return it.
 
-        metric: another name for what was measured than the score's own.
         predictions: by item, labels or written texts.
         """
-        metric = metric or score.metric
         record = Record(
             notebook=self.notebook,
             experiment=experiment,
@@ -181,7 +178,7 @@ class Book:
             model=model,
             seed=seed,
             n=score.n,
-            metric=metric,
+            metric=score.metric,
             score=score.value,
             low=score.low,
             high=score.high,
@@ -193,7 +190,7 @@ class Book:
             items=items_hash(items),
             provenance=self._provenance,
         )
-        self._records[experiment, method, task, split, model, seed, metric] = record
+        self._records[experiment, method, task, split, model, seed, score.metric] = record
         self._write()
         return record
 
@@ -220,9 +217,17 @@ def read(file: Path) -> list[Record]:
         raise AdaptlabError(f"{file} is not a file of records: {error}") from error
 
 
+def published_file(profile: str, notebook: str) -> Path:
+    """Where in data/results a notebook's records are, or would be.
+
+    Raises AdaptlabError for an unknown profile.
+    """
+    return paths.results() / profiles.check(profile) / f"{notebook}.jsonl"
+
+
 def published(profile: str, notebook: str) -> list[Record]:
     """The records in data/results. Raises AdaptlabError if none were published."""
-    return read(paths.results() / profiles.check(profile) / f"{notebook}.jsonl")
+    return read(published_file(profile, notebook))
 
 
 def publish(profile: str, notebook: str) -> Path:
@@ -234,7 +239,7 @@ def publish(profile: str, notebook: str) -> Path:
     origins = [record.provenance for record in read(built)]
     if any(made["uncommitted"] or not made["revision"] for made in origins):
         raise AdaptlabError(f"{built} was made by uncommitted code: commit, run again, publish")
-    target = paths.results() / profile / built.name
+    target = published_file(profile, notebook)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(built.read_bytes())
     return target

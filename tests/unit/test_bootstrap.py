@@ -5,10 +5,20 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from adaptlab.errors import AdaptlabError
+from adaptlab.evaluation import RESAMPLES, draws
 from adaptlab.evaluation.bootstrap import auroc_score, ece_score, ratio_score
 from adaptlab.evaluation.reliability import reliability
 
 DRAW = np.random.default_rng(0)
+
+
+def test_each_draw_has_as_many_items_as_there_are():
+    drawn = np.concatenate(list(draws(7)))
+    assert drawn.shape == (RESAMPLES, 7)
+    assert (drawn.sum(1) == 7).all()
+    assert drawn.mean(0) == pytest.approx(np.ones(7), abs=0.05)
+    assert (next(draws(7)) == drawn[:500]).all()
+    assert (next(draws(7, seed=1)) != drawn[:500]).any()
 
 
 def test_a_ratio_is_that_of_the_sums():

@@ -1,6 +1,9 @@
 """Pretraining: it learns, it can be killed, and every part of the recipe does what it says."""
 
+import math
+from contextlib import nullcontext
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from adaptlab.errors import AdaptlabError
+from adaptlab.gpt import pretrain as pretraining
 from adaptlab.gpt.data import pack_documents
 from adaptlab.gpt.pretrain import Recipe, decay_groups, evaluate, pretrain
 from adaptlab.runtime import Runtime
@@ -162,9 +166,17 @@ def test_the_final_loss_is_the_mean_over_windows(fp32):
     assert history.final == pytest.approx(evaluate(model, toy(1), fp32, windows=3).mean())
 
 
-def test_a_model_computes_as_before_once_it_is_trained(fp32):
+@pytest.mark.parametrize("stop", [None, "a key", "no number", "another text"])
+def test_a_model_computes_as_before_once_it_is_trained(fp32, tmp_path, monkeypatch, stop):
     """Mixed precision belongs to the training, not to the model that comes out of it."""
-    model, _ = run(BF16, replace(SHORT, steps=2))
+    model, file, recipe = fresh(), tmp_path / "small.pt", replace(SHORT, steps=2)
+    if stop == "another text":
+        run(BF16, recipe, text=toy(5), file=file)
+    elif stop:
+        step = Mock(side_effect=KeyboardInterrupt if stop == "a key" else [2.5, math.nan])
+        monkeypatch.setattr(pretraining, "training_step", step)
+    with pytest.raises((KeyboardInterrupt, AdaptlabError)) if stop else nullcontext():
+        pretrain(model, toy(), toy(1), recipe, BF16, file)
     same = fresh()
     same.load_state_dict(model.state_dict())
     assert not model.training

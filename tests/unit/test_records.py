@@ -122,6 +122,11 @@ def test_only_runs_of_committed_code_are_published(tmp_path, monkeypatch, uncomm
         assert records.published("smoke", "00_tour")[0].method == "probe"
 
 
+def test_an_unknown_profile_has_no_published_records():
+    with pytest.raises(AdaptlabError, match="did you mean full"):
+        records.published_file("ful", "00_tour")
+
+
 def test_a_measured_block_shows_its_time_and_its_own_peak():
     with measure() as small:
         pass

@@ -69,6 +69,13 @@ def test_overconfidence_is_the_distance_from_what_is_right():
     assert len(found.bins) == 1
 
 
+@pytest.mark.parametrize("n", range(1, 60))
+def test_a_bin_s_interval_holds_its_accuracy(n):
+    for right in (0, 1):  # where an end may pass it by a rounding
+        (found,) = reliability(np.full(n, 0.5), np.full(n, right)).bins
+        assert found.low <= found.accuracy == right <= found.high
+
+
 def test_bad_confidences_are_one_line():
     with pytest.raises(AdaptlabError, match="no items"):
         reliability([], [])

@@ -1,5 +1,6 @@
 """Intervals and paired tests: how sure a score is, and whether two scores differ."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,19 +92,16 @@ def goodness_of_fit(counts: np.ndarray, probabilities: np.ndarray) -> float:
 class Difference:
     """How much better a is than b on the same items: mean, 95% interval, and p of no difference.
 
-    p is None over several seeds, where an exact test of one run does not apply, and for BLEU, chrF
-    and ROUGE, where the interval alone says whether there is a difference.
-    scale: how many points a value of 1 is: 100 for a share, 1 for BLEU, which is in points already.
+    p is None over several seeds, where an exact test of one run does not apply.
     """
 
     value: float
     low: float
     high: float
     p: float | None
-    scale: float = 100
 
     def __str__(self) -> str:
-        value, low, high = (self.scale * part for part in (self.value, self.low, self.high))
+        value, low, high = (100 * part for part in (self.value, self.low, self.high))
         points = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
         return points if self.p is None else f"{points}, p = {self.p:.2g}"
 
@@ -124,6 +122,13 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Difference:
     low, high = percentiles(_two_way_bootstrap(difference))
     p = None if seeds else float(mcnemar(_agreement(a[0], b[0]), exact=True).pvalue)
     return Difference(float(difference.mean()), low, high, p)
+
+
+def draws(items: int, seed: int = 0, chunk: int = 500) -> Iterator[np.ndarray]:
+    """How often the bootstrap draws each item, (chunk, items), until RESAMPLES draws are made."""
+    draw = np.random.default_rng(seed)
+    for _ in range(RESAMPLES // chunk):  # in chunks, to hold little at a time
+        yield draw.multinomial(items, np.full(items, 1 / items), size=chunk).astype(float)
 
 
 def percentiles(drawn: np.ndarray) -> tuple[float, float]:

@@ -4,12 +4,12 @@ Items must be chosen so that they are independent: windows of a text, articles, 
 tokens in them, whose losses depend on each other.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from adaptlab.errors import AdaptlabError
-from adaptlab.evaluation import RESAMPLES, percentiles
+from adaptlab.evaluation import draws, percentiles
 from adaptlab.evaluation.reliability import reliability
 from adaptlab.records import Score
 
@@ -22,7 +22,7 @@ def ratio_score(amounts: np.ndarray, sizes: np.ndarray, metric: str) -> Score:
     amounts, sizes = np.asarray(amounts, float), np.asarray(sizes, float)
     if amounts.size == 0 or sizes.shape != amounts.shape or (sizes <= 0).any():
         raise AdaptlabError(f"amounts {amounts.shape} need positive sizes, not {sizes.shape}")
-    drawn = [(times @ amounts) / (times @ sizes) for times in _draws(len(sizes))]
+    drawn = [(times @ amounts) / (times @ sizes) for times in draws(len(sizes))]
     return _score(amounts.sum() / sizes.sum(), np.concatenate(drawn), len(sizes), metric)
 
 
@@ -36,7 +36,7 @@ def auroc_score(inside: np.ndarray, outside: np.ndarray) -> Score:
     if not (inside.size and outside.size):
         raise AdaptlabError(f"{inside.size} items inside and {outside.size} outside: need both")
     above = (inside[:, None] > outside) + 0.5 * (inside[:, None] == outside)  # (I, O)
-    pairs = zip(_draws(len(inside)), _draws(len(outside), seed=1), strict=True)
+    pairs = zip(draws(len(inside)), draws(len(outside), seed=1), strict=True)
     drawn = [np.einsum("ci,io,co->c", a, above, b, optimize=True) for a, b in pairs]
     drawn = np.concatenate(drawn) / above.size
     return _score(float(above.mean()), drawn, len(inside) + len(outside), "AUROC")
@@ -61,17 +61,10 @@ def ece_score(
         ]
     )  # (items, bins): by how much confidence exceeds what was right
     sizes = np.array([len(sure) for sure in confidence], float)
-    drawn = [np.abs(times @ gaps).sum(1) / (times @ sizes) for times in _draws(len(gaps))]
+    drawn = [np.abs(times @ gaps).sum(1) / (times @ sizes) for times in draws(len(gaps))]
     return _score(found.ece, np.concatenate(drawn), found.n, "ECE")
 
 
 def _score(value: float, drawn: np.ndarray, n: int, metric: str) -> Score:
     low, high = percentiles(drawn)
     return Score(float(value), float(min(low, value)), float(max(high, value)), n, metric)
-
-
-def _draws(items: int, seed: int = 0, chunk: int = 500) -> Iterator[np.ndarray]:
-    """How often each item is drawn, (chunk, items), until RESAMPLES draws are made."""
-    draw = np.random.default_rng(seed)
-    for _ in range(RESAMPLES // chunk):  # in chunks, to hold little at a time
-        yield draw.multinomial(items, np.full(items, 1 / items), size=chunk)

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from statsmodels.stats.proportion import proportion_confint
 
 from adaptlab.errors import AdaptlabError, unknown
-from adaptlab.evaluation import LEVEL
+from adaptlab.evaluation import accuracy_score
 
 BINNINGS = ("width", "mass")
 
@@ -69,9 +68,8 @@ def reliability(
 
 
 def _bin(confidence: np.ndarray, correct: np.ndarray) -> Bin:
-    right, n = int(correct.sum()), len(correct)
-    low, high = proportion_confint(right, n, 1 - LEVEL, method="wilson")
-    return Bin(float(confidence.mean()), right / n, float(low), float(high), n)
+    score = accuracy_score(correct)
+    return Bin(float(confidence.mean()), score.value, score.low, score.high, score.n)
 
 
 def _check(confidence: np.ndarray, correct: np.ndarray, bins: int, binning: str) -> None:

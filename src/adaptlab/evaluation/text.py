@@ -8,7 +8,7 @@ So the bootstrap draws items, adds up their counts anew and reads no text again 
 Statistical Significance Tests for Machine Translation Evaluation).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.metrics.helpers import extract_all_char_ngrams
 
 from adaptlab.errors import AdaptlabError, unknown
-from adaptlab.evaluation import RESAMPLES, Difference, half_width, percentiles
+from adaptlab.evaluation import draws, half_width, percentiles
 from adaptlab.records import Score
 
 References = Sequence[str | Sequence[str]]  # by item: the right answer, or all the right answers
@@ -40,12 +40,12 @@ def bleu(hypotheses: Sequence[str], references: References) -> Score:
     hypotheses, references: one for each item; an item may have several references.
     Raises AdaptlabError if there are no items, an item has no reference, or numbers differ.
     """
-    return _score("BLEU", hypotheses, references)
+    return mean_over_runs("BLEU", [hypotheses], references)
 
 
 def chrf(hypotheses: Sequence[str], references: References) -> Score:
     """chrF of a corpus (Popović, 2015): an F2 of runs of 1 to 6 characters; otherwise as `bleu`."""
-    return _score("chrF", hypotheses, references)
+    return mean_over_runs("chrF", [hypotheses], references)
 
 
 def rouge(hypotheses: Sequence[str], references: References, kind: str = "rougeL") -> Score:
@@ -55,31 +55,17 @@ def rouge(hypotheses: Sequence[str], references: References, kind: str = "rougeL
         that both hold in order. Of several references the nearest counts. Words are stemmed, and
         only the letters a to z count: it is for English.
     """
-    return _score(kind, hypotheses, references)
-
-
-def text_difference(
-    metric: str, a: Sequence[str], b: Sequence[str], references: References
-) -> Difference:
-    """How many points of `metric` the hypotheses a are better than b on the same items.
-
-    metric: BLEU, chrF, rouge1, rouge2 or rougeL. Both are scored on the same drawn items. There is
-        no p: the interval says whether 0 is among the likely differences.
-    Raises AdaptlabError as `bleu`, and for an unknown metric.
-    """
-    score = _metric(metric).score
-    counts_a, counts_b = _counts(metric, a, references), _counts(metric, b, references)
-    value = score(counts_a.sum(0, keepdims=True)) - score(counts_b.sum(0, keepdims=True))
-    drawn = [score(times @ counts_a) - score(times @ counts_b) for times in _draws(len(a))]
-    return Difference(float(value[0]), *percentiles(np.concatenate(drawn)), p=None, scale=1)
+    return mean_over_runs(kind, [hypotheses], references)
 
 
 def item_scores(metric: str, hypotheses: Sequence[str], references: References) -> np.ndarray:
     """Each item's own score, (items,), to find examples by; a corpus's BLEU is not their mean.
 
+    A text of fewer than four words has no run of four: its BLEU is of the runs that it has.
     Raises AdaptlabError as `bleu`, and for an unknown metric.
     """
-    return _metric(metric).score(_counts(metric, hypotheses, references))
+    score = partial(_bleu, effective_order=True) if metric == "BLEU" else _metric(metric).score
+    return score(_counts(metric, hypotheses, references))
 
 
 def mean_over_runs(
@@ -90,12 +76,15 @@ def mean_over_runs(
 ) -> Score:
     """The mean score of several runs on the same items; with baselines, the mean difference.
 
+    metric: BLEU, chrF, rouge1, rouge2 or rougeL.
     runs: the hypotheses of each. baselines: one that every run is compared with, or one for each.
     The interval of one run draws the items anew. Of several, the variance over items and that over
     runs add up, for both are chance, as in `evaluation.mean_score`. Raises AdaptlabError as `bleu`,
     for an unknown metric, and if there is no run or the numbers of runs do not fit.
     """
-    if not runs or len(baselines) not in (0, 1, len(runs)):
+    if not runs:
+        raise AdaptlabError("no runs to score")
+    if len(baselines) not in (0, 1, len(runs)):
         raise AdaptlabError(f"{len(baselines)} baselines for {len(runs)} runs")
     score = _metric(metric).score
     counts = [_counts(metric, texts, references) for texts in (*runs, *baselines)]
@@ -107,7 +96,7 @@ def mean_over_runs(
 
     found = values(np.ones((1, len(references))))[0]  # (runs,)
     value = float(found.mean())
-    drawn = np.concatenate([values(times).mean(1) for times in _draws(len(references))])
+    drawn = np.concatenate([values(times).mean(1) for times in draws(len(references))])
     low, high = percentiles(drawn)
     if len(runs) > 1:
         of_runs = found.var(ddof=1) / len(runs)
@@ -132,14 +121,6 @@ def signature(metric: str, references: References = ("",)) -> str:
     return f"{metric}|{scorer.get_signature()}"
 
 
-def _score(name: str, hypotheses: Sequence[str], references: References) -> Score:
-    score = _metric(name).score
-    counts = _counts(name, hypotheses, references)
-    drawn = np.concatenate([score(times @ counts) for times in _draws(len(counts))])
-    value = float(score(counts.sum(0, keepdims=True))[0])
-    return Score(value, *percentiles(drawn), n=len(counts), metric=name)
-
-
 def _counts(name: str, hypotheses: Sequence[str], references: References) -> np.ndarray:
     """(items, k)"""
     lists = _lists(references)
@@ -155,28 +136,18 @@ def _lists(references: References) -> list[list[str]]:
     return [[each] if isinstance(each, str) else list(each) for each in references]
 
 
-def _draws(items: int, seed: int = 0, chunk: int = 500) -> Iterator[np.ndarray]:
-    """How often each item is drawn, (chunk, items), until RESAMPLES draws are made."""
-    draw = np.random.default_rng(seed)
-    for _ in range(RESAMPLES // chunk):  # in chunks, to hold little at a time
-        yield draw.multinomial(items, np.full(items, 1 / items), size=chunk).astype(float)
-
-
 def _bleu_counts(hypothesis: str, references: Sequence[str]) -> list[int]:
     """Lengths of hypothesis and nearest reference, runs of 1 to 4 words that match, and all."""
-    # The effective order concerns an item's own score, which is not used, and not its counts.
+    # The effective order changes no counts; without it sacrebleu warns of every sentence.
     found = BLEU(effective_order=True).sentence_score(hypothesis, references)
     return [found.sys_len, found.ref_len, *found.counts, *found.totals]
 
 
-def _bleu(sums: np.ndarray) -> np.ndarray:
+def _bleu(sums: np.ndarray, effective_order: bool = False) -> np.ndarray:
     order = (sums.shape[1] - 2) // 2
-    return np.array(
-        [
-            BLEU.compute_bleu(row[2 : 2 + order], row[2 + order :], *row[:2], "exp").score
-            for row in sums.astype(int).tolist()
-        ]
-    )
+    score = partial(BLEU.compute_bleu, smooth_method="exp", effective_order=effective_order)
+    rows = sums.astype(int).tolist()
+    return np.array([score(row[2 : 2 + order], row[2 + order :], *row[:2]).score for row in rows])
 
 
 def _chrf_counts(hypothesis: str, references: Sequence[str]) -> np.ndarray:

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from torch.optim import AdamW
 from tqdm import tqdm
 
+from adaptlab import checkpoint
 from adaptlab.errors import AdaptlabError
-from adaptlab.gpt import checkpoint
 from adaptlab.gpt.data import Batch, Packed, Windows
 from adaptlab.gpt.model import GPT
 from adaptlab.runtime import Runtime, accelerator_for
@@ -94,7 +94,7 @@ def pretrain(
         `runtime.seed_everything`.
     Weights stay in fp32; where the runtime is bf16, matrices are multiplied in it. Raises
     AdaptlabError if the loss is not a number (at which step, and the last good checkpoint), or the
-    checkpoint is of another configuration, recipe or text.
+    checkpoint is of another configuration, recipe or text, or cannot be written.
     """
     accelerator = accelerator_for(runtime)
     optimizer = AdamW(decay_groups(model, recipe.weight_decay), betas=recipe.betas, fused=True)
@@ -107,31 +107,35 @@ def pretrain(
         "text": train.fingerprint,
         "validation": validation.fingerprint,
     }
-    if file is not None and file.exists():
-        history, done = _resume(file, model, optimizer, identity)
-    else:
-        torch.manual_seed(recipe.seed)  # of the dropout
-    wrapped.train()
-    tokens, seconds = 0, 0.0
-    with tqdm(range(done, recipe.steps), "pretraining", unit="step", initial=done) as bar:
-        for step in bar:
-            begin = time.perf_counter()
-            batch = train.draw(recipe.batch_size, recipe.seed, step)
-            loss = training_step(wrapped, optimizer, batch, recipe, step, accelerator)
-            if not math.isfinite(loss):
-                raise AdaptlabError(_not_a_number(loss, step, file))
-            history.losses.append(loss)
-            tokens, seconds = tokens + batch.targets.numel(), seconds + time.perf_counter() - begin
-            bar.set_postfix_str(f"loss {loss:.3f}, {tokens / seconds:,.0f} tokens/s", refresh=False)
-            last = step + 1 == recipe.steps
-            if (step + 1) % recipe.evaluate_every == 0 or last:
-                found = evaluate(model, validation, runtime, recipe.evaluate_windows)
-                history.validation.append([step + 1, float(found.mean())])
-                wrapped.train()
-            if file is not None and ((step + 1) % recipe.save_every == 0 or last):
-                _save(file, model, optimizer, history, identity, accelerator)
+    try:
+        if file is not None and file.exists():
+            history, done = _resume(file, model, optimizer, identity)
+        else:
+            torch.manual_seed(recipe.seed)  # of the dropout
+        wrapped.train()
+        tokens, seconds = 0, 0.0
+        with tqdm(range(done, recipe.steps), "pretraining", unit="step", initial=done) as bar:
+            for step in bar:
+                begin = time.perf_counter()
+                batch = train.draw(recipe.batch_size, recipe.seed, step)
+                loss = training_step(wrapped, optimizer, batch, recipe, step, accelerator)
+                if not math.isfinite(loss):
+                    raise AdaptlabError(_not_a_number(loss, step, file))
+                history.losses.append(loss)
+                tokens += batch.targets.numel()
+                seconds += time.perf_counter() - begin
+                speed = f"{tokens / seconds:,.0f} tokens/s"
+                bar.set_postfix_str(f"loss {loss:.3f}, {speed}", refresh=False)
+                last = step + 1 == recipe.steps
+                if (step + 1) % recipe.evaluate_every == 0 or last:
+                    found = evaluate(model, validation, runtime, recipe.evaluate_windows)
+                    history.validation.append([step + 1, float(found.mean())])
+                    wrapped.train()
+                if file is not None and ((step + 1) % recipe.save_every == 0 or last):
+                    _save(file, model, optimizer, history, identity, accelerator)
+    finally:  # stopped or not, mixed precision belongs to the training and not to the model
+        accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False).eval()
     history.tokens_per_second = tokens / max(seconds, 1e-9)
-    accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False).eval()
     return history
 
 
@@ -151,8 +155,7 @@ def training_step(
     targets = (batch.targets >= 0).sum().item()
     for part in _parts(batch, recipe.accumulation, accelerator):
         counted = part.targets >= 0
-        with accelerator.autocast():
-            logits = model(part.inputs, documents=part.documents, at=counted)  # (N, V)
+        logits = model(part.inputs, documents=part.documents, at=counted)  # (N, V)
         # The sum over all parts, divided by all targets: the mean of the whole batch.
         share = F.cross_entropy(logits.float(), part.targets[counted], reduction="sum") / targets
         accelerator.backward(share * accelerator.num_processes)  # gradients are averaged over them

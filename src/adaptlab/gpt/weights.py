@@ -95,7 +95,7 @@ def convert(weights: Mapping[str, torch.Tensor], config: GPTConfig) -> dict[str,
                 raise AdaptlabError(f"the weights have no tensor {part!r}")
         found = [_turned(weights[part], parts) for part in parts]
         try:
-            matrix = torch.cat(found)
+            matrix = torch.cat(found)  # a copy, of a single tensor too
         except RuntimeError:
             matrix = found[0]  # of another width than the rest: its shape is wrong as well
         if matrix.shape != shapes[name]:
@@ -103,7 +103,7 @@ def convert(weights: Mapping[str, torch.Tensor], config: GPTConfig) -> dict[str,
                 f"{' + '.join(parts)}: expected shape {tuple(shapes[name])} for {name}, "
                 f"found {' + '.join(str(tuple(part.shape)) for part in found)}"
             )
-        converted[name] = matrix.clone(memory_format=torch.contiguous_format)
+        converted[name] = matrix
     if config.tied:
         converted["head.weight"] = converted["token_embedding.weight"]
     return converted

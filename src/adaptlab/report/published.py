@@ -2,7 +2,7 @@
 
 from IPython.display import Markdown
 
-from adaptlab import paths, records
+from adaptlab import records
 from adaptlab.errors import AdaptlabError
 from adaptlab.records import Record
 from adaptlab.report import tables
@@ -24,7 +24,7 @@ def summary(
 
 def comparison(profile: str, notebook: str, experiment: str, metric: str | None = None) -> Markdown:
     """The published table and its caption, for a notebook; or a line that there is none."""
-    file = paths.results() / profile / f"{notebook}.jsonl"
+    file = records.published_file(profile, notebook)
     if not file.exists():
         return Markdown(f"*No {profile} run of {notebook} has been published yet.*")
     found = summary(profile, notebook, experiment, metric)

@@ -30,8 +30,7 @@ class TextScoreboard:
     ):
         self._book, self._rows, self.metrics = book, rows, tuple(metrics)
         self._common = {"experiment": experiment, "task": task, "split": split, "model": model}
-        self._runs: dict[str, dict[int, Record]] = {}  # of the first metric, by method, then seed
-        self._records: dict[tuple[str, str], list[Record]] = {}  # by method and metric
+        self._runs: dict[tuple[str, str], dict[int, Record]] = {}  # by method and metric, then seed
 
     def add(
         self,
@@ -58,19 +57,17 @@ class TextScoreboard:
                 **self._common,
             )
             found.append(record)
-            kept = self._records.setdefault((method, metric), [])
-            kept[:] = [*(other for other in kept if other.seed != seed), record]
-        self._runs.setdefault(method, {})[seed] = found[0]
+            self._runs.setdefault((method, metric), {})[seed] = record
         return found
 
     def texts(self, method: str) -> list[list[str]]:
         """What each run of `method` wrote, in the order of the items."""
-        return [run.predictions for run in self._runs[method].values()]
+        return [run.predictions for run in self._runs[method, self.metrics[0]].values()]
 
     def difference(self, metric: str, method: str, baseline: str) -> Score:
         """How many points of `metric` the runs of `method` are better than those of `baseline`, the
         mean over seeds; a baseline with one run is compared with each."""
-        seeds, others = self._runs[method], self._runs[baseline]
+        seeds, others = (self._runs[each, self.metrics[0]] for each in (method, baseline))
         if len(others) > 1 and seeds.keys() != others.keys():
             raise AdaptlabError(f"{method} and {baseline} were run with different seeds")
         paired = list(seeds) if len(others) > 1 else list(others)
@@ -83,12 +80,12 @@ class TextScoreboard:
         return [
             over_seeds(
                 self._book,
-                kept,
+                [*runs.values()],
                 self._score(metric, self.texts(method)),
                 self._rows["id"],
-                signature=kept[0].config["signature"],
+                signature=signature(metric, self._rows["references"]),
             )
-            for (method, of), kept in self._records.items()
+            for (method, of), runs in self._runs.items()
             if of == metric
         ]
 
