@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,9 +69,12 @@ class Task:
 
 def load(name: str) -> Task | TextTask:
     """Load a task by name, fetching its source where needed. Raises AdaptlabError if unknown."""
-    from adaptlab.tasks import sentiment, summarisation, translation
+    from adaptlab.tasks import disasters, domains, questions, sentiment, summarisation, translation
 
     makers: dict[str, Callable[[], Task | TextTask]] = {
+        **{domain: partial(domains.load, domain) for domain in domains.FILES},
+        "disasters": disasters.load,
+        "questions": questions.load,
         "sentiment": sentiment.load,
         "summarisation": summarisation.load,
         "translation": translation.load,
