@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import torch
 
-from adaptlab import models, probing, tasks
+from adaptlab import models, tasks
+from adaptlab.probing.features import batches, features, token_ids
 from tests.bench.pairs import Result, faster, seconds
 
 ITEMS, ROUNDS = 200, 7
@@ -16,12 +17,12 @@ def run() -> Iterator[Result]:
     model, tokenizer = models.load("smollm2-135m-instruct")
 
     def ours(_: int) -> float:
-        return ITEMS / seconds(lambda: probing.last_token_features(model, tokenizer, texts))
+        return ITEMS / seconds(lambda: features(model, tokenizer, texts))
 
     @torch.inference_mode()
     def forward() -> None:
         """The decoder without its head, which is the harder rival; nothing is kept."""
-        for _, inputs in probing.batches(tokenizer, texts):
+        for _, inputs in batches(token_ids(tokenizer, texts)[0]):
             model.get_decoder()(**inputs, use_cache=False)
 
     ours(0)  # warm-up

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from adaptlab.batching import by_length
 from adaptlab.gpt.data import Packed, pack_pairs
 from adaptlab.gpt.model import GPT
 from adaptlab.gpt.pretrain import History, Recipe, pretrain
@@ -64,10 +65,8 @@ def answers(
     the answers come back in the order of the prompts, without the spaces around them.
     """
     coded = _ids(tokenizer, prompts)
-    order = sorted(range(len(coded)), key=lambda i: len(coded[i]))
     written = [""] * len(coded)
-    for begin in range(0, len(order), batch_size):
-        places = order[begin : begin + batch_size]
+    for places in by_length([len(ids) for ids in coded], lambda count, _: count <= batch_size):
         batch = [coded[place] for place in places]
         found = generate(decoder, batch, new_tokens, sampling, {tokenizer.eos_token_id}, seed)
         for place, ids in zip(places, found, strict=True):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from adaptlab.batching import by_length
 from adaptlab.errors import AdaptlabError
 from adaptlab.gpt.model import GPT
 
@@ -33,11 +34,9 @@ def read(
     """
     if not all(len(text) > 1 for text in texts):
         raise AdaptlabError("a text to read needs two tokens: the first one is not predicted")
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     head = decoder.head.weight.float()  # (V, width)
     readings: dict[int, Reading] = {}
-    for begin in range(0, len(order), batch_size):
-        places = order[begin : begin + batch_size]
+    for places in by_length([len(text) for text in texts], lambda count, _: count <= batch_size):
         for place, hidden in _hidden(decoder, texts, places):
             logits = hidden.float() @ head.T / temperature  # (T - 1, V)
             came = torch.tensor(texts[place][1:], device=logits.device)

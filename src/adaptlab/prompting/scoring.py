@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from adaptlab.batching import by_length
 from adaptlab.errors import AdaptlabError
 from adaptlab.models import logits_at
 
@@ -119,16 +120,14 @@ def _run_prefix(model: PreTrainedModel, ids: Sequence[int]) -> list[tuple[torch.
 
 
 def _batches(rows: Sequence[Row], shared: int, tokens_per_batch: int) -> Iterator[list[Row]]:
-    """Rows of similar length together, longest first, so that little is padded."""
-    batch: list[Row] = []
-    for row in sorted(rows, key=lambda row: -len(row.ids)):
-        length = len(batch[0].ids) if batch else 0
-        full = (len(batch) + 1) * (length - shared) > tokens_per_batch
-        if batch and (full or (len(batch) + 1) * length > CACHED_PER_BATCH):
-            yield batch
-            batch = []
-        batch.append(row)
-    yield batch
+    """Rows of similar length together, as many as may be run, and held, at once."""
+
+    def fits(count: int, longest: int) -> bool:
+        run, held = count * (longest - shared), count * longest
+        return run <= tokens_per_batch and held <= CACHED_PER_BATCH
+
+    for chosen in by_length([len(row.ids) for row in rows], fits):
+        yield [rows[index] for index in chosen]
 
 
 @torch.inference_mode()

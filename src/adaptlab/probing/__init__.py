@@ -1,0 +1,1 @@
+"""Frozen features, what a linear classifier reads from them, and what it would read anyway."""
