@@ -36,6 +36,17 @@ LOOKS = {
     "the format, untrained": Look("#0072B2", "^"),
     "TL;DR": Look("#0072B2", "s"),
     "fine-tuned": Look("#CC79A7", "h"),
+    "full fine-tuning": Look("#CC79A7", "h"),
+    # parts of the model fine-tuned: the fewer the layers, the darker
+    "head only": Look("#551D40", "<"),
+    "top 1": Look("#6C2F55", "^"),
+    "top 2": Look("#7A3B62", ">"),
+    "top 4": Look("#8C4A72", "s"),
+    "top 8": Look("#9F5982", "D"),
+    "top 15": Look("#AF658F", "X"),
+    "top 16": Look("#AF658F", "X"),
+    "top 24": Look("#BA6D98", "P"),
+    "top 30": Look("#C3739F", "*"),
 }
 OTHER = Look("0.2", "o")
 SERIES = (  # for what is no method: runs, models; told apart by marker in grey print

@@ -21,6 +21,7 @@ from adaptlab.report.labels import (
     plain,
     size_ticks,
 )
+from adaptlab.report.marks import dot, in_words
 from adaptlab.report.style import BASELINE, SERIES, Look, figure_style, look
 
 SMOOTHED = 0.02  # the share of the steps that a running mean covers
@@ -105,7 +106,7 @@ def ablations(records: Sequence[Record], baseline: str, title: str) -> Figure:
             change = f"  ({k * (record.score - base.score):+{form.spec}})".replace("-", "−")
             number = form.number(record.score) + ("" if record is base else change)
             how = Look(BASELINE, "D") if record is base else Look("0.1", "o")
-            _dot(axes, record, row, how)
+            dot(axes, record, row, how)
             axes.annotate(
                 number, (1, row), (8, 0), va="center",
                 xycoords=axes.get_yaxis_transform(), textcoords="offset points", fontsize=SMALL,
@@ -115,23 +116,8 @@ def ablations(records: Sequence[Record], baseline: str, title: str) -> Figure:
         side = "less" if form.lower_is_better else "more"
         grey = f"bars: 95% intervals; grey: {plain(baseline)} and its interval"
         axes.set_xlabel(f"{form.heading}: {side} is better\n{grey}")
-    figure.set_label(f"{title} {_in_words(ranked)}")
+    figure.set_label(f"{title} {in_words(ranked)}")
     return figure
-
-
-def _dot(axes: Axes, record: Record, row: float, how: Look) -> None:
-    """A score and its interval on a row."""
-    k = format_of(record.metric).factor
-    around = [[k * (record.score - record.low)], [k * (record.high - record.score)]]
-    axes.errorbar(
-        k * record.score, row, xerr=around, color=how.colour, marker=how.marker, markersize=6,
-        capsize=3, linestyle="none",
-    )  # fmt: skip
-
-
-def _in_words(records: Sequence[Record]) -> str:
-    form = format_of(records[0].metric)
-    return "; ".join(f"{r.method} {form.interval(r.score, r.low, r.high)}" for r in records)
 
 
 def scaling(
@@ -269,7 +255,7 @@ def text_scores(
             _panel(axes, records, methods, baselines)
             axes.set_title(plain(name), fontsize=10)
     parts = zip(records_by_panel, ranked, strict=True)
-    figure.set_label(f"{title} " + ". ".join(f"{name}: {_in_words(of)}" for name, of in parts))
+    figure.set_label(f"{title} " + ". ".join(f"{name}: {in_words(of)}" for name, of in parts))
     return figure
 
 
@@ -287,7 +273,7 @@ def _panel(
     for record in records:
         row, own = methods.index(record.method), look(record.method)
         how = Look(BASELINE, own.marker) if record.method in baselines else own
-        _dot(axes, record, row, how)
+        dot(axes, record, row, how)
         axes.annotate(
             form.number(record.score), (form.factor * record.score, row), (0, 6), ha="center",
             textcoords="offset points", fontsize=SMALLEST, color=ink(how.colour),
