@@ -7,6 +7,8 @@ the cache folder, and loaded from there.
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +32,9 @@ from adaptlab.errors import AdaptlabError
 from adaptlab.runtime import Runtime, detect
 
 BUNDLED = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+SHORT = 256  # tokens
 CHECKED = ("model.safetensors", "config.json", "tokenizer.json")  # files of a converted model
+MODEL_FILES = {".safetensors", ".bin", ".json", ".model", ".txt"}  # weights, tokenizer, settings
 
 
 class Loaded(NamedTuple):
@@ -68,6 +72,25 @@ def load(name: str, revision: str | None = None, runtime: Runtime | None = None)
     return Loaded(model.to(runtime.device).eval(), tokenizer)
 
 
+def identity(name: str, revision: str | None = None) -> str:
+    """What `load` would load, in one line and without loading it: the name and what fixes it.
+
+    A Hub model is fixed by its commit; the bundled one (which is converted if it is not yet) and a
+    folder by a checksum of their weights, tokenizer and settings.
+    Raises AdaptlabError where a Hub model's commit cannot be had.
+    """
+    if name in BUNDLED:
+        return f"{name} xxh3 {_fingerprint(_kept_checksums(name))}"
+    if Path(name).is_dir():
+        files = sorted(file for file in Path(name).iterdir() if file.suffix in MODEL_FILES)
+        return f"{name} xxh3 {_fingerprint({file.name: _xxh3(file) for file in files})}"
+    options = _hub_options(name, revision)
+    if options.get("local_files_only"):  # its file lies in a folder named by the commit
+        file = try_to_load_from_cache(name, "config.json", revision=revision)
+        return f"{name} commit {Path(file).parent.name}"
+    return f"{name} commit {options['revision']}"
+
+
 def trainable_parameters(model: nn.Module) -> int:
     """The number of scalars that training would change."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -82,14 +105,16 @@ def logits_at(
 ) -> torch.Tensor:
     """The model's logits at chosen positions only, (N, vocabulary).
 
-    rows, columns: (N,) sequence in the batch and position in `inputs["input_ids"]` (B, T).
+    rows, columns: (N,) sequence in the batch and position in `inputs["input_ids"]` (B, T), or in
+        `inputs["inputs_embeds"]` (B, T, D).
     The output head sees just those N hidden states: with a vocabulary of 49,152 the logits that
     nobody reads would cost a fifth of the forward and most of its memory. Positions are counted
     from the end, so that virtual tokens, which a soft prompt puts in front, do no harm.
     float32_head: multiply by the head in fp32. A bf16 logit near 16 is rounded to steps of 0.125,
         more than what often decides between two answers.
     """
-    length = inputs["input_ids"].shape[1]
+    fed = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
+    length = fed.shape[1]
     inner = getattr(model, "module", model)  # what DistributedDataParallel wraps
     head = inner.get_output_embeddings()
 
@@ -111,6 +136,22 @@ def logits_at(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@contextmanager
+def attention_for(model: PreTrainedModel, longest: int) -> Iterator[None]:
+    """The attention that is fastest to train with on texts of at most `longest` tokens.
+
+    On a CPU torch's fused attention is slow on the way back; for short texts, whose weights fit
+    into memory anyway, plain matrix products are faster.
+    """
+    before = model.config._attn_implementation
+    plain = model.device.type == "cpu" and longest <= SHORT
+    model.set_attn_implementation("eager" if plain else before)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 def _converted(name: str) -> Path:
@@ -165,6 +206,19 @@ def _is_sound(folder: Path) -> bool:
 def _checksums(folder: Path) -> dict[str, str]:
     """xxh3 of each file: it finds damage, as sha256 would, in a twentieth of the time."""
     return {file: _xxh3(folder / file) for file in CHECKED}
+
+
+def _kept_checksums(name: str) -> dict[str, str]:
+    """The checksums that a bundled model's files should have; `load` mends those that have not."""
+    try:
+        file = paths.cache() / "models" / name / "checksums.json"
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return _checksums(_converted(name))
+
+
+def _fingerprint(checksums: dict[str, str]) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps(checksums, sort_keys=True).encode())
 
 
 def _xxh3(file: Path) -> str:

@@ -81,6 +81,13 @@ def quiet() -> None:
     transformers.utils.logging.set_verbosity_error()
 
 
+def memory_in_use() -> int:
+    """The bytes that torch holds on the GPU in use, else the resident memory of the process."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.memory_allocated()
+    return psutil.Process().memory_info().rss
+
+
 @dataclass
 class Measurement:
     """What a `measure()` block took; the fields are set when the block ends."""

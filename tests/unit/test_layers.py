@@ -7,8 +7,8 @@ import pytest
 from adaptlab import paths
 
 FLOORS = [
-    {"errors", "paths", "runtime", "profiles", "download", "sources", "records"},
-    {"tasks", "models"},
+    {"errors", "paths", "runtime", "profiles", "download", "sources", "records", "checkpoint"},
+    {"tasks", "models", "batching"},
     {"gpt", "prompting", "probing", "tuning", "quantize", "evaluation"},
     {"scoreboard", "report"},
     {"course", "__main__"},

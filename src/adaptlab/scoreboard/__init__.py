@@ -19,7 +19,8 @@ def over_seeds(
 ) -> Record:
     """A method's only run; or a new record of several, which differ in their seeds.
 
-    score: of them together. The new record has the median time and the highest peak.
+    score: of them together. The new record has the median time and the highest peak, and what the
+    configurations of all runs have in common.
     """
     if len(runs) == 1:
         return runs[0]
@@ -35,9 +36,16 @@ def over_seeds(
         score=score,
         took=Measurement(seconds, max(run.peak_bytes for run in runs)),
         trained_parameters=first.trained_parameters,
-        config={"seeds": [r.seed for r in runs], "scores": [r.score for r in runs]} | config,
+        config=_shared(runs)
+        | {"seeds": [r.seed for r in runs], "scores": [r.score for r in runs]}
+        | config,
         items=items,
     )
+
+
+def _shared(runs: Sequence[Record]) -> dict[str, Any]:
+    settings = [run.config for run in runs]
+    return {k: v for k, v in settings[0].items() if all(each.get(k) == v for each in settings)}
 
 
 class Means:

@@ -1,151 +1,222 @@
-"""The training loop: a causal language model learns to give an answer after a prompt.
+"""The training loop: examples in, trained weights in the model out.
 
-The loss is cross-entropy on the answer's tokens only; the prompt's tokens are read, not learnt.
+    for each epoch, for each batch:
+        loss      cross-entropy at the asked positions; no other logit is computed
+        gradient  backwards down to the lowest trained weight; what lies below was run once
+        step      AdamW on fp32 weights; the gradient is clipped, the rate rises, then falls
+
+It is written on accelerate: the same code runs on one CPU, one GPU, or in many processes, which
+share each batch.
 """
 
 import math
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from torch import nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from adaptlab.errors import AdaptlabError
-from adaptlab.models import logits_at, trainable_parameters
-from adaptlab.runtime import Runtime, accelerator_for
-
-POOL = 8  # batches that are sorted by length together
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: AdamW, a linear warm-up and decay, gradients clipped to norm `clip`."""
-
-    learning_rate: float
-    epochs: int = 1
-    batch_size: int = 16
-    warmup: float = 0.1  # share of the steps
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Example:
-    """Token ids of prompt and answer together; `start` is where the answer begins."""
-
-    ids: tuple[int, ...]
-    start: int
+from adaptlab.models import attention_for
+from adaptlab.runtime import Runtime, accelerator_for, memory_in_use
+from adaptlab.tuning.adversarial import Adversary
+from adaptlab.tuning.examples import Example, Examples, shuffled
+from adaptlab.tuning.network import Network, loss
+from adaptlab.tuning.parts import Activations, twin
+from adaptlab.tuning.precision import MasterWeights, master_weights
+from adaptlab.tuning.recipe import History, Look, Recipe
+from adaptlab.tuning.state import Keeper
 
 
 def fit(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    answers: Sequence[str],
+    examples: Examples,
     recipe: Recipe,
     runtime: Runtime,
-) -> list[float]:
-    """Train `model`'s trainable parameters in place; returns the loss of each step, in nats.
+    dev: Examples | None = None,
+    file: Path | None = None,
+    activations: Activations | None = None,
+    adversary: Adversary | None = None,
+) -> History:
+    """Train the parameters of `model` that require a gradient, in place.
 
-    Weights that are trained should be fp32: where the runtime computes in bf16 the forward is run
-    in mixed precision. Raises AdaptlabError if nothing is trainable, there are no examples, or
-    the loss is not a number.
+    The model may be of any number format and keeps it; while a weight is trained it is fp32.
+    dev: examples to look at on the way. file: where checkpoints go; if it is there, training goes
+    on from it and ends with the same weights bit for bit. activations: those of the same frozen
+    layers from an earlier run. adversary: what moves the input embeddings.
+    Raises AdaptlabError if nothing is trainable, there are no examples, the loss is not a number,
+    or the file is a checkpoint of something else.
     """
-    if not trainable_parameters(model):
-        raise AdaptlabError("nothing to train: no parameter requires a gradient")
-    examples = encode(tokenizer, prompts, answers)
-    accelerator = accelerator_for(runtime)
-    batches = list(_shuffled_batches(examples, recipe))
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = LambdaLR(optimizer, _warmup_then_decay(len(batches), recipe.warmup))
-    loader = DataLoader(batches, batch_size=None, collate_fn=_Collate(tokenizer.pad_token_id))
-    wrapped, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
-    wrapped.train()
-    losses = []
-    with tqdm(loader, desc="training", unit="step") as bar:
-        for step, (inputs, rows, columns, targets) in enumerate(bar):
-            logits = logits_at(wrapped, rows, columns, **inputs, use_cache=False)  # (N, V)
-            loss = torch.nn.functional.cross_entropy(logits.float(), targets)
-            if not torch.isfinite(loss):
-                raise AdaptlabError(f"the loss is {loss.item()} at step {step}: lower the rate?")
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(trained, recipe.clip)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            losses.append(loss.item())
-            bar.set_postfix(loss=f"{loss.item():.3f}")
-    accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False).eval()
-    return losses
-
-
-def encode(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], answers: Sequence[str]
-) -> list[Example]:
-    """Tokenise each prompt with its answer.
-
-    Raises AdaptlabError if there is none, an answer has no tokens, or it merges with its prompt.
-    """
-    if not prompts:
+    if not trained:
+        raise AdaptlabError("nothing to train: no parameter requires a gradient")
+    if not examples:
         raise AdaptlabError("no examples to train on")
-    joined = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-    examples = []
-    for ids, start, text in zip(
-        tokenizer(joined)["input_ids"], tokenizer(list(prompts))["input_ids"], joined, strict=True
-    ):
-        if ids[: len(start)] != start or len(ids) == len(start):
-            raise AdaptlabError(f"the answer in {text[-40:]!r} has no tokens of its own")
-        examples.append(Example(tuple(ids), len(start)))
-    return examples
+    if (recipe.keep_best or recipe.patience) and not dev:
+        raise AdaptlabError("keep_best and patience need dev examples to look at")
+    accelerator = accelerator_for(runtime)
+    if adversary and accelerator.num_processes > 1:
+        raise AdaptlabError("an adversary needs the input embeddings at hand: use one process")
+    longest = max(len(each.ids) for each in examples)
+    with master_weights(trained, runtime.dtype) as masters, attention_for(model, longest):
+        network = Network(model, runtime, activations, keep=adversary is None)
+        data = (examples, dev or ())
+        keeper = Keeper(file, model, masters, recipe, data, runtime, str(adversary))
+        with _prepared(network.model, recipe, accelerator) as wrapped:
+            run = _Run(network, wrapped, masters, keeper, recipe, accelerator, adversary)
+            return run.over(examples, dev)
 
 
-def _shuffled_batches(examples: Sequence[Example], recipe: Recipe) -> Iterator[list[Example]]:
-    """Every epoch in a new order; within a pool of batches, examples of like length together."""
-    draw = np.random.default_rng(recipe.seed)
-    size = recipe.batch_size
-    for _ in range(recipe.epochs):
-        order = draw.permutation(len(examples))
-        for pool in np.split(order, range(POOL * size, len(order), POOL * size)):
-            by_length = sorted(pool, key=lambda i: len(examples[i].ids))
-            parts = [by_length[i : i + size] for i in range(0, len(by_length), size)]
-            for part in draw.permutation(len(parts)):
-                yield [examples[i] for i in parts[part]]
+@dataclass
+class _Run:
+    """One training: what it works on, and its steps."""
+
+    network: Network
+    wrapped: nn.Module  # the network's model as accelerate prepared it
+    masters: MasterWeights
+    keeper: Keeper
+    recipe: Recipe
+    accelerator: Accelerator
+    adversary: Adversary | None
+
+    def __post_init__(self) -> None:
+        weights, decay = self.masters.trained, self.recipe.weight_decay
+        self.optimizer = AdamW(weights, self.recipe.learning_rate, weight_decay=decay, fused=True)
+
+    def over(self, examples: Examples, dev: Examples | None) -> History:
+        per_epoch = math.ceil(len(examples) / self.recipe.batch_size)
+        steps, every = self.recipe.epochs * per_epoch, self.recipe.evaluate_every or per_epoch
+        history = self.keeper.resume(self.optimizer)
+        done, seen, seconds = len(history.losses), 0, 0.0
+        if 0 < done < steps:
+            self._keep_again(examples, per_epoch, done)
+        quiet = not self.accelerator.is_main_process  # one bar is enough
+        with tqdm(total=steps, desc="training", unit="step", initial=done, disable=quiet) as bar:
+            for step, batch in _batches(examples, self.recipe, per_epoch, done):
+                if self._is_out_of_patience(history):
+                    break
+                begin = time.perf_counter()
+                history.losses.append(self._step(batch, self.recipe.rate(step, steps), step))
+                seen, seconds = seen + len(batch), seconds + time.perf_counter() - begin
+                history.examples_per_second = seen / seconds
+                bar.set_postfix_str(_shown(history), refresh=False)
+                bar.update()
+                if dev and ((step + 1) % every == 0 or step + 1 == steps):
+                    history.dev.append(self._look(dev, step + 1))
+                    self.keeper.note(history)
+                if (step + 1) % self.recipe.save_every == 0 or step + 1 == steps:
+                    self.keeper.save(self.optimizer, history, self.accelerator)
+        self.keeper.restore_best()
+        return history
+
+    def _step(self, batch: Sequence[Example], rate: float, step: int) -> float:
+        """One update of the weights; returns the mean loss of the batch's examples."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        processes = self.accelerator.num_processes
+        total = torch.zeros((), device=self.accelerator.device)
+        parts, factor = self._parts(batch)
+        for part in parts:
+            for share in self._losses(part):
+                total += share.detach() * factor
+                # Gradients are averaged over the processes, which share the batch.
+                self.accelerator.backward(share * (processes * factor))
+            self.masters.take_gradients()
+        norm = nn.utils.clip_grad_norm_(self.masters.trained, self.recipe.clip)
+        if not math.isfinite(norm):
+            raise self.keeper.not_a_number(step)  # the weights stay as they were
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.masters.give_weights()
+        return self.accelerator.reduce(total, "sum").item()
+
+    def _parts(self, batch: Sequence[Example]) -> tuple[list[list[Example]], float]:
+        """This process's examples in parts, and the weight of each one in the batch's loss."""
+        processes, index = self.accelerator.num_processes, self.accelerator.process_index
+        own = batch[index::processes]
+        # All processes must go forwards and backwards equally often. One that has no example left
+        # takes the first once more, and counts it 0 times.
+        factor = 1 / len(batch) if own else 0.0
+        parts = min(self.recipe.accumulation, max(1, len(batch) // processes))
+        return _split(own or batch[:1], parts), factor
+
+    def _keep_again(self, examples: Examples, per_epoch: int, done: int) -> None:
+        """Make the activations that were kept before a checkpoint, in the same batches.
+
+        A text's last digits depend on what it is computed together with.
+        """
+        if self.network.activations is None:
+            return
+        for step, batch in _batches(examples, self.recipe, per_epoch, 0):
+            if step == min(done, per_epoch):
+                return
+            for part in self._parts(batch)[0]:
+                self.network.batch(part)
+
+    def _losses(self, part: Sequence[Example]) -> Iterator[torch.Tensor]:
+        """What is to be taken backwards, one after the other; the sum is the part's loss."""
+        batch = self.network.batch(part)
+        if self.adversary is None:
+            yield loss(self.wrapped, batch)
+        else:
+            yield from self.adversary.losses(self.wrapped, batch)
+
+    def _look(self, dev: Examples, step: int) -> Look:
+        own = range(self.accelerator.process_index, len(dev), self.accelerator.num_processes)
+        self.wrapped.eval()
+        found = self.network.losses([dev[i] for i in own])
+        self.wrapped.train()
+        sums = torch.tensor([each.sum() for each in found], device=self.accelerator.device)
+        return Look(step, *(self.accelerator.reduce(sums, "sum") / len(dev)).tolist())
+
+    def _is_out_of_patience(self, history: History) -> bool:
+        if self.recipe.patience is None or not history.dev:
+            return False
+        return len(history.dev) - 1 - history.dev.index(history.best) >= self.recipe.patience
 
 
-@dataclass(frozen=True)
-class _Collate:
-    """A batch of examples as tensors: the padded inputs, and the positions that predict answers."""
+@contextmanager
+def _prepared(
+    model: PreTrainedModel, recipe: Recipe, accelerator: Accelerator
+) -> Iterator[nn.Module]:
+    """The model ready to be trained; afterwards as it was, whatever happened, ready to be used."""
+    if recipe.checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+        # It also asks for a gradient of the embeddings' output, for good, which only reentrant
+        # checkpointing needs: the way back would not end at the lowest trained weight.
+        model.disable_input_require_grads()
+    try:
+        wrapped = accelerator.prepare(twin(model))  # what it prepares it leaves patched
+        wrapped.train()
+        yield wrapped
+    finally:
+        model.eval()
+        if recipe.checkpointing:
+            model.activation_checkpointing_disable()
 
-    pad: int
 
-    def __call__(self, batch: Sequence[Example]) -> tuple:
-        width = max(len(example.ids) for example in batch) - 1  # the last token is only predicted
-        ids = torch.full((len(batch), width), self.pad)
-        mask = torch.zeros(len(batch), width, dtype=torch.long)
-        asked = []
-        for i, example in enumerate(batch):
-            fed = example.ids[:-1]
-            ids[i, : len(fed)] = torch.tensor(fed)
-            mask[i, : len(fed)] = 1
-            asked += [(i, at - 1, example.ids[at]) for at in range(example.start, len(example.ids))]
-        rows, columns, targets = torch.tensor(asked).T
-        return {"input_ids": ids, "attention_mask": mask}, rows, columns, targets
+def _batches(
+    examples: Examples, recipe: Recipe, per_epoch: int, done: int
+) -> Iterator[tuple[int, list[Example]]]:
+    """(step, batch) from step `done` on, over all epochs."""
+    for epoch in range(done // per_epoch, recipe.epochs):
+        batches = shuffled(examples, recipe.batch_size, recipe.seed, epoch)
+        yield from (pair for pair in enumerate(batches, epoch * per_epoch) if pair[0] >= done)
 
 
-def _warmup_then_decay(steps: int, warmup: float):
-    """Learning rate factor by step: up to 1 over the first share `warmup`, then linearly to 0."""
-    rising = max(1, math.ceil(warmup * steps))
+def _split(examples: Sequence[Example], parts: int) -> list[list[Example]]:
+    """In so many parts, as equal as can be."""
+    return [[examples[i] for i in part] for part in np.array_split(range(len(examples)), parts)]
 
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return max(0.0, (steps - step) / max(1, steps - rising))
 
-    return factor
+def _shown(history: History) -> str:
+    memory = f"{memory_in_use() / 1e9:.1f} GB"
+    return f"loss {history.losses[-1]:.3f}, {history.examples_per_second:.1f} examples/s, {memory}"
