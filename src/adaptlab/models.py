@@ -69,6 +69,9 @@ def load(name: str, revision: str | None = None, runtime: Runtime | None = None)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context:  # some files of tokenizers do not say it
+        tokenizer.model_max_length = min(tokenizer.model_max_length, context)
     return Loaded(model.to(runtime.device).eval(), tokenizer)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from adaptlab import paths, runtime
 from adaptlab.errors import unknown
-from tests.bench import features, gpt, scoring
+from tests.bench import features, gpt, scoring, tuning
 
 BENCHMARKS = {
     "few_shot_scoring": scoring.run,
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "gpt2_training_step": gpt.training,
     "character_model_training": gpt.characters,
     "generation": gpt.generation,
+    "tuning": tuning.run,
 }
 
 

@@ -11,6 +11,8 @@ from adaptlab.course.masters import masters
 from adaptlab.course.run import run_course
 from adaptlab.records import Record
 from tests.notebooks.invariants_02 import pretrained
+from tests.notebooks.invariants_07 import probed
+from tests.notebooks.invariants_08 import full_finetuning
 
 NAMES = [path.stem for path in masters()]
 
@@ -93,4 +95,6 @@ INVARIANTS = {
     "00_tour": tour,
     "01_gpt_from_scratch": from_scratch,
     "02_pretrained_gpts": pretrained,
+    "07_feature_probing": probed,
+    "08_full_finetuning": full_finetuning,
 }

@@ -12,6 +12,7 @@
 A label and a next token are asked for in the same way, so one loss serves them all.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,12 +62,19 @@ def classify(
 ) -> Examples:
     """The label is asked at the last token of each text.
 
-    limit: the most tokens of a text; of a longer one the beginning is cut off, for the question
-        stands at the end. How many were cut is counted.
-    Raises AdaptlabError for no texts, a text without tokens, or labels that do not match.
+    limit: the most tokens of a text, by default what the tokenizer says its model can read. Of a
+        longer one the beginning is cut off, for the question stands at the end. How many were cut
+        is counted, and a warning says so.
+    Raises AdaptlabError for no texts, a text without tokens, or labels that are missing.
     """
     _check_equal(len(texts), len(labels), "labels")
+    for i, label in enumerate(labels):
+        if label is None or label != label or label < 0:  # NaN is not itself
+            raise AdaptlabError(f"text {i} has no label: {label}")
+    limit = tokenizer.model_max_length if limit is None else limit
     coded, cut = _encode(tokenizer, texts, limit)
+    if cut:
+        warnings.warn(f"{cut} of {len(texts)} texts were cut to {limit} tokens", stacklevel=2)
     rows = zip(coded, labels, strict=True)
     return Examples(tuple(Example(ids, (len(ids) - 1,), (int(y),)) for ids, y in rows), cut)
 

@@ -52,14 +52,14 @@ def fit(
     dev: examples to look at on the way. file: where checkpoints go; if it is there, training goes
     on from it and ends with the same weights bit for bit. activations: those of the same frozen
     layers from an earlier run. adversary: what moves the input embeddings.
-    Raises AdaptlabError if nothing is trainable, there are no examples, the loss is not a number,
-    or the file is a checkpoint of something else.
+    Raises AdaptlabError if nothing is trainable, there are no examples or all have one and the same
+    label, one is longer than the model's context or has a label without a row in the head, the loss
+    is not a number, or the file is a checkpoint of something else.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise AdaptlabError("nothing to train: no parameter requires a gradient")
-    if not examples:
-        raise AdaptlabError("no examples to train on")
+    _check(model, examples, dev or ())
     if (recipe.keep_best or recipe.patience) and not dev:
         raise AdaptlabError("keep_best and patience need dev examples to look at")
     accelerator = accelerator_for(runtime)
@@ -73,6 +73,23 @@ def fit(
         with _prepared(network.model, recipe, accelerator) as wrapped:
             run = _Run(network, wrapped, masters, keeper, recipe, accelerator, adversary)
             return run.over(examples, dev)
+
+
+def _check(model: PreTrainedModel, examples: Examples, dev: Sequence[Example]) -> None:
+    """Raises AdaptlabError, in one line, for examples that cannot be trained on."""
+    if not examples:
+        raise AdaptlabError("no examples to train on")
+    if len(examples) > 1 and len({each.targets for each in examples}) == 1:
+        raise AdaptlabError("all examples have the same label: there is nothing to tell apart")
+    rows = len(model.get_output_embeddings().weight)
+    context = getattr(model.config, "max_position_embeddings", None) or math.inf
+    for i, each in enumerate((*examples, *dev)):
+        if max(each.targets) >= rows:
+            raise AdaptlabError(f"example {i} has label {max(each.targets)}, the head {rows} rows")
+        if len(each.ids) > context:
+            raise AdaptlabError(
+                f"example {i} has {len(each.ids)} tokens, the model's context is {context}"
+            )
 
 
 @dataclass
