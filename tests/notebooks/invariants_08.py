@@ -15,6 +15,7 @@ def full_finetuning(written: list[Record]) -> None:
 
     gaps = [r for r in written if r.experiment == "same as Trainer"]
     assert len(gaps) == 1
+    assert len(gaps[0].config["Trainer"]) == budget.trainer_steps
     assert gaps[0].score < 1e-4
 
     memory = [r for r in written if r.experiment == "memory"]
@@ -36,7 +37,8 @@ def full_finetuning(written: list[Record]) -> None:
 
     methods = {"zero-shot", "head only", "top 4", "bottom 4", "middle 4", "full fine-tuning"}
     for task in ("sentiment-amazon", "sentiment-tweets", "sentiment-nyt"):
-        assert {r.method for r in written if r.task == task} == methods | {"always the same"}
+        found = {r.method for r in written if r.task == task}
+        assert found == methods | {"always the same", "zero-shot, centred"}
     replay = {f"{share:.0%} replay" for share in budget.replay}
     for experiment in ("general text", "second task"):
         assert {r.method for r in written if r.experiment == experiment} == methods | replay
@@ -51,6 +53,10 @@ def full_finetuning(written: list[Record]) -> None:
         for method in ("zero-shot", "full fine-tuning", "adversarial"):
             plain = by["attacks", "sentiment, no edits", method]
             assert by["attacks", f"sentiment, {edits}", method].score <= plain.score
-    assert len([r for r in written if r.experiment == "domain"]) == 4
+    speeds = [r for r in written if r.experiment == "memory or time"]
+    assert len(speeds) == 3
+    assert min(r.score for r in speeds) > 0
+    assert len([r for r in written if r.experiment == "by heart"]) == 2
+    assert len([r for r in written if r.experiment == "domain"]) == 5
     text = {r.method: r.score for r in written if r.experiment == "domain text"}
     assert text["read"] < text["as it is"]
