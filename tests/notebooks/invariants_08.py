@@ -9,7 +9,7 @@ HEAD = 2 * 576
 
 
 def full_finetuning(written: list[Record]) -> None:
-    """What was to be trained was trained, everything was asked of every model, memory as foretold."""
+    """What was to be trained was trained, every model was asked everything, memory was foretold."""
     budget = profiles.load("smoke", "08_full_finetuning")
     by = {(r.experiment, r.task, r.method): r for r in written}
 

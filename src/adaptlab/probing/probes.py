@@ -12,6 +12,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from adaptlab.errors import AdaptlabError, unknown
 from adaptlab.probing.features import Features
@@ -164,9 +165,10 @@ def _fit(inputs: np.ndarray | spmatrix, labels: np.ndarray, strength: float) -> 
     """Logistic regression on inputs (texts, width).
 
     With hardly any regularisation, separable texts let the weights grow without end: after STEPS
-    steps they are taken as they are.
+    steps they are taken as they are. The products are so small that sharing them between threads
+    takes many times longer than computing them.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(C=strength, max_iter=STEPS).fit(inputs, labels)
 
