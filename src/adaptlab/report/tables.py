@@ -25,7 +25,9 @@ def comparison(records: Sequence[Record]) -> pd.DataFrame:
             form.heading: [form.number(r.score) for r in rows],
             "95% interval": [f"[{form.number(r.low)}, {form.number(r.high)}]" for r in rows],
             "trained parameters": [f"{r.trained_parameters:,}" for r in rows],
-            "seconds": [f"{r.seconds:,.1f}" for r in rows],
+            "seconds": [
+                f"{r.seconds:,.1f}" if r.seconds >= 1 else f"{r.seconds:.2g}" for r in rows
+            ],
             "peak GB": [f"{r.peak_bytes / 1e9:.2f}" for r in rows],
         },
         index=pd.Index([r.method for r in rows], name="method"),
