@@ -99,6 +99,14 @@ def trainable_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def output_head(model: PreTrainedModel) -> nn.Module:
+    """What turns hidden states into logits. Raises AdaptlabError for a model that has none."""
+    head = model.get_output_embeddings()
+    if head is None:
+        raise AdaptlabError(f"{type(model).__name__} has no output head: load it as a causal LM")
+    return head
+
+
 def logits_at(
     model: PreTrainedModel,
     rows: torch.Tensor,
@@ -119,7 +127,7 @@ def logits_at(
     fed = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
     length = fed.shape[1]
     inner = getattr(model, "module", model)  # what DistributedDataParallel wraps
-    head = inner.get_output_embeddings()
+    head = output_head(inner)
 
     def select(head: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
         hidden = args[0]  # (B, virtual + T, D)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from adaptlab import models, tasks
-from adaptlab.probing.features import batches, features, token_ids
+from adaptlab.batching import encode
+from adaptlab.probing.features import batches, features
 from tests.bench.pairs import Result, faster, seconds
 
 ITEMS, ROUNDS = 200, 7
@@ -22,7 +23,7 @@ def run() -> Iterator[Result]:
     @torch.inference_mode()
     def forward() -> None:
         """The decoder without its head, which is the harder rival; nothing is kept."""
-        for _, inputs in batches(token_ids(tokenizer, texts)[0]):
+        for _, inputs in batches(encode(tokenizer, texts)[0]):
             model.get_decoder()(**inputs, use_cache=False)
 
     ours(0)  # warm-up

@@ -1,4 +1,4 @@
-"""Moved embeddings: up the loss, within the radius, and averaged over the ascents."""
+"""Moved embeddings: up the loss, within epsilon, and averaged over the ascents."""
 
 from dataclasses import replace
 
@@ -47,7 +47,9 @@ def measure(model, batch) -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_loss_is_higher_than_after_a_random_move(monkeypatch):
     model, batch = labelled(), collate(toy(16))
     embedded, _ = measure(model, batch)
-    moves, shares = ascend(Adversary(steps=3, size=0.1, radius=0.2), model, batch, monkeypatch)
+    moves, shares = ascend(
+        Adversary(steps=3, step_size=0.1, epsilon=0.2), model, batch, monkeypatch
+    )
     assert len(shares) == 3
     assert shares == sorted(shares)  # each ascent finds more
     drawn = torch.Generator().manual_seed(0)
@@ -63,17 +65,17 @@ def test_the_loss_is_higher_than_after_a_random_move(monkeypatch):
             assert shares[-1] * 3 > other + 0.1
 
 
-@pytest.mark.parametrize("radius", [0.05, 0.12, 1.0])
-def test_no_text_moves_further_than_the_radius(radius, monkeypatch):
+@pytest.mark.parametrize("epsilon", [0.05, 0.12, 1.0])
+def test_no_text_moves_further_than_epsilon(epsilon, monkeypatch):
     model, batch = labelled(), collate(toy(16))
     _, length = measure(model, batch)
-    moves, _ = ascend(Adversary(steps=4, size=0.1, radius=radius), model, batch, monkeypatch)
+    moves, _ = ascend(Adversary(steps=4, step_size=0.1, epsilon=epsilon), model, batch, monkeypatch)
     for step, move in enumerate(moves, 1):
-        assert (lengths(move) <= min(radius, step * 0.1) * length * (1 + 1e-5)).all()
-    # The first move, at random, is one `size` long; later the radius is reached.
-    torch.testing.assert_close(lengths(moves[0]), min(radius, 0.1) * length)
-    if radius < 0.2:
-        torch.testing.assert_close(lengths(moves[-1]), radius * length)
+        assert (lengths(move) <= min(epsilon, step * 0.1) * length * (1 + 1e-5)).all()
+    # The first move, at random, is one `step_size` long; later epsilon is reached.
+    torch.testing.assert_close(lengths(moves[0]), min(epsilon, 0.1) * length)
+    if epsilon < 0.2:
+        torch.testing.assert_close(lengths(moves[-1]), epsilon * length)
 
 
 def test_padding_is_not_moved_and_does_not_count(monkeypatch):
@@ -107,7 +109,7 @@ def test_a_tiny_move_gives_nearly_the_plain_gradient(steps):
 
 def test_the_gradient_is_the_mean_over_the_ascents(monkeypatch):
     model, batch = labelled(), collate(toy(16))
-    adversary = Adversary(steps=3, size=0.1, radius=0.2)
+    adversary = Adversary(steps=3, step_size=0.1, epsilon=0.2)
     torch.manual_seed(1)
     moves, _ = ascend(adversary, model, batch, monkeypatch)
     model.zero_grad()
@@ -122,7 +124,7 @@ def test_the_gradient_is_the_mean_over_the_ascents(monkeypatch):
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-6)
 
 
-ADVERSARY = Adversary(steps=2, size=0.05, radius=0.1)
+ADVERSARY = Adversary(steps=2, step_size=0.05, epsilon=0.1)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -179,3 +181,10 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_only_with_its_adversary(fp32, tmp
             fit(labelled(), toy(), recipe, fp32, file=file, adversary=other)
     fit(again, toy(), recipe, fp32, file=file, adversary=ADVERSARY)
     assert_same(straight, again)
+
+
+def test_an_adversary_without_sense_is_one_line():
+    for wrong in ({"steps": 0}, {"step_size": 0.0}, {"epsilon": float("nan")}, {"epsilon": -1.0}):
+        with pytest.raises(AdaptlabError, match="adversary") as caught:
+            Adversary(**wrong)
+        assert "\n" not in str(caught.value)

@@ -183,6 +183,17 @@ def test_a_model_computes_as_before_once_it_is_trained(fp32, tmp_path, monkeypat
     assert (evaluate(model, toy(1), fp32) == evaluate(same, toy(1), fp32)).all()
 
 
+def test_a_second_training_is_in_bf16_too():
+    recipe = replace(SHORT, steps=3)
+    model, again = run(BF16, recipe)[0], fresh()
+    again.load_state_dict(model.state_dict())
+    second, expected = (
+        pretrain(each, toy(), toy(1), recipe, BF16).losses for each in (model, again)
+    )
+    assert second == expected
+    assert not {"forward", "_original_forward", "_is_accelerate_prepared"} & set(vars(model))
+
+
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"accumulation": 0}, {"warmup": -1}])
 def test_a_recipe_without_sense_is_refused(wrong):
     with pytest.raises(AdaptlabError, match="every count of a Recipe"):

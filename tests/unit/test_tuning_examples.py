@@ -6,7 +6,7 @@ import torch
 
 from adaptlab.errors import AdaptlabError
 from adaptlab.tuning import network
-from adaptlab.tuning.examples import Examples, answer, classify, collate, shuffled, text
+from adaptlab.tuning.examples import Example, Examples, answer, classify, collate, shuffled, text
 from tests.gpt_small import one_thread as one_thread
 from tests.tuning_small import last_logits, small_model, toy
 
@@ -73,6 +73,11 @@ def test_examples_are_a_sequence():
         (lambda t: classify(t, ["a", "b"], [0, None]), "text 1 has no label: None"),
         (lambda t: classify(t, ["a"], [float("nan")]), "text 0 has no label: nan"),
         (lambda t: classify(t, ["a"], [-1]), "text 0 has no label: -1"),
+        (lambda t: classify(t, ["a"], ["positive"]), r"text 0 has no label: positive \(they are"),
+        (lambda t: classify(t, ["a", "b"], [1.0, 0.5]), "text 1 has no label: 0.5"),
+        (lambda t: Example((3, 4), (), ()), "at 0 positions and has 0 targets"),
+        (lambda t: Example((3, 4), (2,), (5,)), "of 2 tokens is asked beyond them"),
+        (lambda t: Example((3, 4), (0, 1), (5,)), "at 2 positions and has 1 targets"),
         (lambda t: answer(t, [], []), "no examples"),
         (lambda t: answer(t, ["a"], []), "1 texts have 0 answers"),
         (lambda t: answer(t, [""], ["a"]), "text 0 is empty"),
@@ -117,6 +122,13 @@ def test_scores_and_accuracy_are_those_of_each_text_alone(fp32):
     theirs = -torch.tensor(plain).log_softmax(-1)[range(30), labels]
     np.testing.assert_allclose(losses, theirs, rtol=1e-5)
     assert right.tolist() == (plain.argmax(1) == labels).tolist()
+
+
+def test_scores_are_of_one_position(fp32):
+    model = network.Network(small_model(), fp32)
+    for examples in ([], [*toy(2), Example((7, 8, 9), (1, 2), (3, 4))]):
+        with pytest.raises(AdaptlabError, match="each asked at one position"):
+            model.scores(examples)
 
 
 def test_an_epoch_has_every_example_once_and_its_own_order():

@@ -1,6 +1,5 @@
 """The loop: what learns, what is looked at, when it stops, and what it leaves behind."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +8,7 @@ import torch
 
 from adaptlab.errors import AdaptlabError
 from adaptlab.models import trainable_parameters
-from adaptlab.runtime import accelerator_for
-from adaptlab.tuning import loop, parts
+from adaptlab.tuning import loop
 from adaptlab.tuning.examples import Example, Examples, answer
 from adaptlab.tuning.loop import fit
 from adaptlab.tuning.network import Network
@@ -200,68 +198,6 @@ def test_neither_accumulation_nor_checkpointing_changes_the_losses(fp32, top):
         np.testing.assert_allclose(losses(fp32, top, **changes), whole, atol=1e-5, rtol=0)
 
 
-def test_checkpointing_runs_layers_twice_and_is_switched_off_again(fp32):
-    def runs(**changes) -> int:
-        model, calls = labelled(), []
-        model.model.layers[1].self_attn.register_forward_hook(lambda *args: calls.append(1))
-        fit(model, toy(), replace(SHORT, **changes), fp32)
-        assert not any(getattr(m, "gradient_checkpointing", False) for m in model.modules())
-        return len(calls)
-
-    assert (runs(), runs(checkpointing=True)) == (6, 12)
-
-
-@pytest.mark.parametrize("breaks", [False, True])
-def test_nothing_is_left_patched(breaks, monkeypatch):
-    model = labelled()
-    attention = model.config._attn_implementation
-    if breaks:
-        monkeypatch.setattr(loop, "loss", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt) if breaks else nullcontext():
-        fit(model, toy(), replace(SHORT, checkpointing=True), BF16)
-    assert not {"forward", "_original_forward", "_is_accelerate_prepared"} & set(vars(model))
-    assert model.config._attn_implementation == attention
-    assert not model.training
-    assert not any(m.training or m._forward_pre_hooks or m._forward_hooks for m in model.modules())
-    ids = torch.ones(1, 3, dtype=torch.long)
-    assert isinstance(model(ids, return_dict=False), tuple)
-    assert model(ids).logits.dtype is torch.float32
-    assert parts.cut(model, 1)[1](inputs_embeds=torch.ones(1, 3, 32)).logits.shape == (1, 3, 2)
-
-
-def test_a_model_can_be_trained_again_and_again():
-    """Of all of it in bf16, then of its top, then with another head: each like a first run."""
-
-    def second(model, prepare):
-        prepare(model)
-        return fit(model, toy(), SHORT, BF16).losses
-
-    model = labelled()
-    fit(model, toy(), SHORT, BF16)
-    for prepare in (parts.train_everything, lambda m: parts.train_top(m, 1)):
-        fresh = labelled()
-        fresh.load_state_dict(weights(model))
-        assert second(model, prepare) == second(fresh, prepare)
-
-
-@pytest.mark.parametrize("top", [None, 1])
-def test_a_model_that_accelerate_left_patched_is_trained_all_the_same(top):
-    """As one is that went through transformers' Trainer."""
-    model = labelled(top=top)
-    accelerator_for(BF16).prepare(model)
-    found = fit(model, toy(), SHORT, BF16).losses
-    assert found == fit(labelled(top=top), toy(), SHORT, BF16).losses
-
-
-def test_old_gradients_are_not_added(fp32):
-    model = labelled()
-    model(torch.tensor([[7, 8, 9]])).logits.sum().backward()
-    fit(model, toy(), SHORT, fp32)
-    other = labelled()
-    fit(other, toy(), SHORT, fp32)
-    assert_same(model, other)
-
-
 def test_one_example_is_enough(fp32):
     history = fit(labelled(), toy(1), replace(SHORT, accumulation=4), fp32, dev=toy(1))
     assert len(history.losses) == len(history.dev) == 2
@@ -278,6 +214,9 @@ def test_mistakes_are_one_line(fp32):
     line("the same label: there is nothing to tell apart", labelled(), Examples(one), SHORT)
     strange = Examples((Example((3, 4), (1,), (7,)),))
     line("example 40 has label 7", labelled(), toy(40), SHORT, dev=strange)
+    unknown = Examples((Example((3, 64), (1,), (0,)),))
+    line("example 4 has token 64, the model knows 0 to 63", labelled(), toy(4) + unknown, SHORT)
+    line("LlamaModel has no output head", small_model().model, toy(), SHORT)
     long = Examples((Example((3,) * 3000, (2999,), (0,)),))
     line("has 3000 tokens, the model's context is", labelled(), toy(4) + long, SHORT)
     line("nothing to train", small_model().requires_grad_(False), toy(), SHORT)
@@ -293,3 +232,36 @@ def test_mistakes_are_one_line(fp32):
     ):
         with pytest.raises(AdaptlabError, match="at least 1"):
             Recipe(1e-3, **{count: 0})
+    nan = float("nan")
+    for wrong in (
+        *({"learning_rate": rate} for rate in (-1e-3, nan, float("inf"))),
+        *({"warmup": share} for share in (-0.1, 1.1, nan)),
+        *({"clip": clip} for clip in (0.0, -1.0, nan)),
+        {"seed": -1},
+    ):
+        with pytest.raises(AdaptlabError, match=r"learning rate|warm-up|clipped|seed") as caught:
+            Recipe(**{"learning_rate": 1e-3} | wrong)
+        assert "\n" not in str(caught.value)
+    assert Recipe(0.0).rate(0, 10) == 0
+    with pytest.raises(AdaptlabError, match="dev was never looked at"):
+        _ = fit(labelled(), toy(), SHORT, fp32).best
+
+
+def test_plain_text_may_ask_for_the_same_everywhere(fp32):
+    same = Examples(tuple(Example((i, 7, 8), (1,), (8,)) for i in range(9, 17)))
+    assert len(fit(small_model(), same, SHORT, fp32).losses) == 2
+    rows = Examples((Example((7, 8), (0, 1), (1, 1)),) * 2)
+    fit(labelled(), rows, SHORT, fp32)  # asked at several positions: not a label
+
+
+def test_attention_is_chosen_for_dev_as_well(fp32, monkeypatch):
+    chosen, plain = [], loop.attention_for
+
+    def seen(model, longest):
+        chosen.append(longest)
+        return plain(model, longest)
+
+    monkeypatch.setattr(loop, "attention_for", seen)
+    long = Examples((Example((3,) * 60, (59,), (0,)),))
+    fit(labelled(), toy(), SHORT, fp32, dev=long)
+    assert chosen == [60]

@@ -1,6 +1,6 @@
 """Only what is named is trained, and a cut model is the same model."""
 
-from dataclasses import replace
+import copy
 from functools import partial
 
 import numpy as np
@@ -14,11 +14,10 @@ from adaptlab.prompting.scoring import score_options
 from adaptlab.tuning import network, parts
 from adaptlab.tuning.examples import classify, collate
 from adaptlab.tuning.loop import fit
-from adaptlab.tuning.parts import Activations, cut, frozen_layers
+from adaptlab.tuning.parts import cut, frozen_layers
 from adaptlab.tuning.peft_methods import add_lora, add_soft_prompt
 from tests.gpt_small import one_thread as one_thread
 from tests.tuning_small import (
-    BF16,
     SHORT,
     changed,
     labelled,
@@ -26,7 +25,6 @@ from tests.tuning_small import (
     numbers,
     small_model,
     toy,
-    uncut,
     weights,
 )  # fmt: skip
 
@@ -88,17 +86,57 @@ def test_what_the_model_does_not_have_is_one_line(choose, message):
     assert [p.requires_grad for p in model.parameters()] == trained
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox"])
-def test_models_of_another_build_are_one_line(kind):
+@pytest.mark.parametrize(
+    ("kind", "norm"), [("gpt2", "transformer.ln_f"), ("gpt_neox", "gpt_neox.final_layer_norm")]
+)
+def test_models_of_another_build(kind, norm, fp32):
     config = AutoConfig.for_model(
-        kind, vocab_size=64, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        kind, vocab_size=64, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
         intermediate_size=16, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config)
-    with pytest.raises(AdaptlabError, match="has no"):
+    model = parts.with_label_head(model, numbers, ("3", "5"))
+    head = next(n for n, p in model.named_parameters() if p is model.get_output_embeddings().weight)
+
+    def layer(number):
+        return {n for n, _ in model.named_parameters() if f".{number}." in n}
+
+    above = {head, f"{norm}.weight", f"{norm}.bias"}
+    for choose, expected in (
+        (lambda: parts.train_top(model, 0), {head}),
+        (lambda: parts.train_top(model, 1), above | layer(2)),
+        (lambda: parts.train_bottom(model, 2), {head} | layer(0) | layer(1)),
+    ):
+        choose()
+        before = weights(model)
+        fit(model, toy(), SHORT, fp32)
+        assert changed(model, before) == expected
+    with pytest.raises(AdaptlabError, match="has 3 layers; 4 were"):
+        parts.train_top(model, 4)
+    getattr(model, norm.split(".")[0]).register_module(norm.split(".")[1], None)
+    with pytest.raises(AdaptlabError, match="has no final norm"):
         parts.train_top(model, 1)
-    parts.train_everything(model)
-    assert frozen_layers(model) == 0
+    parts.train_top(model, 0)
+
+
+def test_the_bias_of_an_output_head_is_kept(fp32):
+    model = small_model()
+    head = torch.nn.Linear(32, 64)
+    model.set_output_embeddings(head)
+    made = parts.with_label_head(model, numbers, ("3", "5"))
+    found = network.Network(made, fp32).scores(toy())
+    np.testing.assert_allclose(found, last_logits(model, toy())[:, [3, 5]], atol=1e-6)
+    assert torch.equal(made.get_output_embeddings().bias, head.bias[[3, 5]])
+    assert parts.train_top(made, 0) == 2 * 32 + 2
+
+
+def test_a_model_without_a_head_is_one_line():
+    for job in (
+        lambda m: parts.with_label_head(m, numbers, ("3", "5")),
+        partial(parts.train_top, k=0),
+    ):
+        with pytest.raises(AdaptlabError, match="LlamaModel has no output head"):
+            job(small_model().model)
 
 
 def test_before_training_the_label_head_is_zero_shot(bundled, fp32):
@@ -118,7 +156,9 @@ def test_a_padded_batch_has_the_same_label_logits(tiny, tokenizer, fp32, side):
     last = (batch.attention_mask * torch.arange(1, 1 + batch.input_ids.shape[1])).argmax(1)
     with torch.no_grad():
         theirs = model(**batch).logits[range(len(texts)), last]
-    ours = network.Network(model, fp32).scores(classify(tokenizer, texts, [0] * 4))
+    sided = copy.deepcopy(tokenizer)
+    sided.padding_side = side
+    ours = network.Network(model, fp32).scores(classify(sided, texts, [0] * 4))
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -184,60 +224,3 @@ def test_other_models_are_cut_rightly_or_not_at_all(kind, changes, fp32, monkeyp
     assert frozen_layers(model) == (0 if kind == "granite" else 3)
     found = network.Network(model, fp32).scores(toy())
     np.testing.assert_allclose(found, last_logits(model, toy()), atol=1e-4)
-
-
-def test_kept_activations_change_nothing(fp32, monkeypatch):
-    def run(epochs, runtime):
-        model = labelled(top=1)
-        return fit(model, toy(), replace(SHORT, epochs=epochs), runtime), model
-
-    for epochs, runtime, tolerance in ((1, fp32, 0), (1, BF16, 0), (3, fp32, 1e-5)):
-        history, model = run(epochs, runtime)
-        plain, other = uncut(monkeypatch, partial(run, epochs, runtime))
-        np.testing.assert_allclose(history.losses, plain.losses, atol=tolerance, rtol=0)
-        for name, weight in model.state_dict().items():
-            torch.testing.assert_close(weight, other.state_dict()[name], atol=1e-4, rtol=0)
-
-
-def counted(model) -> list[int]:
-    """The sizes of the batches that go through the lowest layer, as they come."""
-    sizes = []
-    first = model.model.layers[0]
-    first.register_forward_hook(lambda module, args, out: sizes.append(len(out)))
-    return sizes
-
-
-def test_the_frozen_layers_see_each_text_once(fp32):
-    model = labelled(top=2)
-    sizes = counted(model)
-    fit(model, toy() + toy(), replace(SHORT, epochs=3), fp32, dev=toy(9, seed=1))
-    assert sum(sizes) == 24 + 9
-
-
-def test_activations_serve_a_second_run_and_keep_to_their_limit(fp32):
-    model = labelled(top=1)
-    before = weights(model)
-    lower, _ = cut(model, 2)
-    first = fit(model, toy(), SHORT, fp32)
-    row = 32 * 4  # bytes of a token's hidden state in fp32
-    whole = sum(len(each.ids) for each in toy()) * row
-    for limit in (4 * 2**30, whole // 2, 0):
-        activations = Activations(lower, limit)
-        # Looked at first, without gradients: what was kept then is trained on now.
-        network.Network(model, fp32, activations).losses(toy())
-        assert activations.bytes == whole if limit > whole else activations.bytes <= limit
-        held = [kept.untyped_storage().nbytes() for kept in activations._kept.values()]
-        assert activations.bytes == sum(held)  # and not whole batches behind them
-        model.load_state_dict(before)
-        sizes = counted(model)
-        again = fit(model, toy(), SHORT, fp32, activations=activations)
-        np.testing.assert_allclose(first.losses, again.losses, atol=1e-5, rtol=0)
-        assert (sum(sizes) == 0) == (limit > whole)
-        assert (sum(sizes) == 48) == (limit == 0)
-
-
-def test_activations_of_other_layers_are_refused(fp32):
-    model = labelled(top=1)
-    lower, _ = cut(model, 1)
-    with pytest.raises(AdaptlabError, match="above 1 layers; 2 are frozen"):
-        fit(model, toy(), SHORT, fp32, activations=Activations(lower))

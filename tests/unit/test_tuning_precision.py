@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from adaptlab.errors import AdaptlabError
-from adaptlab.tuning import loop, network
+from adaptlab.tuning import loop, network, parts
 from adaptlab.tuning.examples import collate
 from adaptlab.tuning.loop import fit
 from adaptlab.tuning.precision import master_weights
@@ -56,6 +56,21 @@ def test_bf16_products_are_near_those_of_fp32(fp32, runtime):
     other = fit(labelled(torch.bfloat16), toy(), recipe, fp32 if runtime == "fp32" else BF16)
     differences = torch.tensor(exact.losses) - torch.tensor(other.losses)
     assert 0 < differences.abs().max() < 5e-3
+
+
+@BOTH
+@pytest.mark.parametrize("runtime", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "choose",
+    [lambda m: parts.train_top(m, 0), lambda m: parts.train_bottom(m, 1), parts.train_everything],
+)
+def test_any_format_is_trained_in_any_runtime(fp32, dtype, runtime, choose):
+    model = labelled(dtype)
+    choose(model)
+    before = weights(model)
+    fit(model, toy(), SHORT, fp32 if runtime == "fp32" else BF16, dev=toy(9, seed=1))
+    assert formats(model) == [dtype] * len(before)
+    assert changed(model, before) == {n for n, p in model.named_parameters() if p.requires_grad}
 
 
 def test_steps_below_half_a_digit_add_up():

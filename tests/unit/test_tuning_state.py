@@ -74,6 +74,44 @@ def test_a_run_goes_on_bit_for_bit(fp32, tmp_path, monkeypatch, build, changes, 
     assert [path.name for path in file.parent.iterdir()] == ["run.pt"]
 
 
+def test_a_run_that_was_out_of_patience_is_kept_and_not_written_again(fp32, tmp_path):
+    file = tmp_path / "run.pt"
+    recipe = replace(LONG, learning_rate=3e-2, save_every=1000, patience=2)
+
+    def run():
+        model = labelled()
+        return model, fit(model, toy(noise=0.4), recipe, fp32, DEV, file)
+
+    model, history = run()
+    assert len(history.losses) < 24
+    written = file.stat().st_mtime_ns
+    again, repeated = run()
+    assert (repeated.losses, repeated.dev) == (history.losses, history.dev)
+    assert_same(model, again)
+    assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("stop", [2, 4, 5])
+def test_kept_activations_go_on_bit_for_bit_where_dev_shares_texts(
+    fp32, tmp_path, monkeypatch, stop
+):
+    file, dev = tmp_path / "run.pt", toy()[:10] + DEV[:5]
+    recipe = replace(SHORT, epochs=3, save_every=1, evaluate_every=2)
+
+    def run(file=None):
+        model = labelled(top=1)
+        return model, fit(model, toy(), recipe, fp32, dev, file)
+
+    model, history = run()
+    monkeypatch.setattr(loop._Run, "_step", stop_at(stop))
+    with pytest.raises(KeyboardInterrupt):
+        run(file)
+    monkeypatch.undo()
+    again, repeated = run(file)
+    assert (repeated.losses, repeated.dev) == (history.losses, history.dev)
+    assert_same(model, again)
+
+
 @pytest.mark.parametrize("stop", [2, 4])
 def test_kept_activations_are_made_again_in_the_same_batches(fp32, tmp_path, monkeypatch, stop):
     """With fused attention a text's last digits depend on what it is batched with."""
@@ -137,10 +175,10 @@ def test_a_killed_process_goes_on_bit_for_bit(fp32, tmp_path):
     assert history.best is not history.dev[-1]
 
 
-def other_model():
+def other_model(layer):
     model = labelled(top=1)
     with torch.no_grad():
-        model.model.layers[0].mlp.up_proj.weight[0, 0] += 1e-3
+        model.model.layers[layer].mlp.up_proj.weight[0, 0] += 1e-3
     return model
 
 
@@ -148,7 +186,9 @@ def other_model():
     ("changes", "message"),
     [
         ({"model": partial(labelled, top=2)}, "another model: "),
-        ({"model": other_model}, "another model: "),
+        ({"model": partial(other_model, 0)}, "another model: "),
+        ({"model": partial(other_model, 2)}, "another model: "),  # of what is trained
+        ({"model": partial(labelled, top=1, attention_dropout=0.1)}, "another model: "),
         ({"model": partial(labelled, top=1, hidden_size=16)}, "another model: "),
         ({"recipe": replace(SHORT, seed=4, epochs=1)},
          "another recipe: epochs is 2, not 1, seed is 3, not 4$"),

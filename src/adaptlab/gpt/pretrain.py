@@ -4,6 +4,7 @@ The recipe is the one that GPT-2 and GPT-3 made usual: AdamW with weight decay o
 a linear warm-up, a cosine down to a tenth, gradients clipped by their norm.
 """
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -98,7 +99,8 @@ def pretrain(
     """
     accelerator = accelerator_for(runtime)
     optimizer = AdamW(decay_groups(model, recipe.weight_decay), betas=recipe.betas, fused=True)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    # What accelerate prepares it leaves patched: a shallow copy, whose weights are the model's.
+    wrapped, optimizer = accelerator.prepare(copy.copy(model), optimizer)
     history, done = History(), 0
     identity = {
         "configuration": model.config,
@@ -133,8 +135,8 @@ def pretrain(
                     wrapped.train()
                 if file is not None and ((step + 1) % recipe.save_every == 0 or last):
                     _save(file, model, optimizer, history, identity, accelerator)
-    finally:  # stopped or not, mixed precision belongs to the training and not to the model
-        accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False).eval()
+    finally:
+        model.eval()
     history.tokens_per_second = tokens / max(seconds, 1e-9)
     return history
 

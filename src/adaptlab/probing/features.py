@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from adaptlab.batching import by_length
+from adaptlab.batching import TOKENS_PER_BATCH, by_tokens, encode, padded
 from adaptlab.errors import AdaptlabError, unknown
 
-TOKENS_PER_BATCH = 2048
 POOLINGS = ("last", "mean", "max", "first")
 
 
@@ -28,7 +27,7 @@ class Features:
     """Hidden states by pooling, and where they come from."""
 
     values: dict[str, np.ndarray]  # each (layers + 1, texts, width), fp32
-    truncated: int  # how many texts were longer than the context, and were cut at their end
+    truncated: int  # how many texts were longer than the context; their beginning is cut off
     file: Path | None = None  # where they are kept, if they are
     hit: bool = False  # read from that file: no model was run
 
@@ -50,14 +49,15 @@ def features(
     """What every layer holds of each text, pooled in each of the ways asked for.
 
     poolings: "last" or "first", the state of that token; "mean" or "max" over the text's tokens.
-    context: texts are cut after so many tokens; by default, and at most, the model's context.
+    context: of longer texts the last so many tokens are kept, and a BOS if the tokenizer adds one
+        (see `batching.encode`); by default, and at most, the model's context.
 
     Index 0 is the token embedding, the last index the output of the final norm. One forward
     through the decoder gives all layers and poolings; the output head is not computed.
     Raises AdaptlabError for no texts, a text without tokens, or an unknown pooling.
     """
     check_request(texts, poolings)
-    ids, truncated = token_ids(tokenizer, texts, _context(model, context))
+    ids, truncated = encode(tokenizer, texts, _context(model, context))
     decoder = model.get_decoder()
     values: dict[str, np.ndarray] = {}
     for rows, inputs in batches(ids, tokens_per_batch):
@@ -84,37 +84,13 @@ def check_request(texts: Sequence[str], poolings: Sequence[str]) -> None:
             raise unknown("pooling", name, POOLINGS)
 
 
-def token_ids(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], context: int | None = None
-) -> tuple[list[list[int]], int]:
-    """The tokens of each text, at most the first `context`, and how many texts were cut.
-
-    Raises AdaptlabError for a text without tokens.
-    """
-    ids = tokenizer(list(texts), verbose=False)["input_ids"]
-    for index, tokens in enumerate(ids):
-        if not tokens:
-            raise AdaptlabError(f"text {index} is empty: it has no token to take features from")
-    if context is None:
-        return ids, 0
-    return [tokens[:context] for tokens in ids], sum(len(tokens) > context for tokens in ids)
-
-
 def batches(
     ids: Sequence[Sequence[int]], tokens_per_batch: int = TOKENS_PER_BATCH
 ) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
-    """Texts of similar length together: their indices, and the model's inputs (B, T).
-
-    They are padded on the right, where no earlier token sees it, whatever the tokenizer would do.
-    """
-    lengths = [len(tokens) for tokens in ids]
-    for rows in by_length(lengths, lambda count, longest: count * longest <= tokens_per_batch):
-        padded = torch.zeros(len(rows), lengths[rows[0]], dtype=torch.long)
-        mask = torch.zeros_like(padded)
-        for i, row in enumerate(rows):
-            padded[i, : lengths[row]] = torch.tensor(ids[row])
-            mask[i, : lengths[row]] = 1
-        yield rows, {"input_ids": padded, "attention_mask": mask}
+    """Texts of similar length together: their indices, and the model's inputs (B, T)."""
+    for rows in by_tokens([len(tokens) for tokens in ids], tokens_per_batch):
+        inputs, mask = padded([ids[row] for row in rows])
+        yield rows, {"input_ids": inputs, "attention_mask": mask}
 
 
 def _context(model: PreTrainedModel, wanted: int | None) -> int | None:

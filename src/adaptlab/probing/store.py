@@ -23,10 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from adaptlab import models, paths, runtime
+from adaptlab.batching import TOKENS_PER_BATCH
 from adaptlab.errors import AdaptlabError
-from adaptlab.probing.features import TOKENS_PER_BATCH, Features, check_request, features
+from adaptlab.probing.features import Features, check_request, features
 
-FORMAT = 1  # part of the key: to be raised when features are computed differently
+FORMAT = 2  # part of the key: to be raised when features are computed differently
 
 
 class FeatureStore:

@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from adaptlab.batching import by_length
+from adaptlab.batching import TOKENS_PER_BATCH, by_length, padded
 from adaptlab.errors import AdaptlabError
 from adaptlab.models import logits_at
 
-TOKENS_PER_BATCH = 2048  # that are run
 CACHED_PER_BATCH = 65_536  # whose keys and values are held, copies of the shared prefix included
 
 
@@ -139,15 +138,10 @@ def _score_batch(
     scores: torch.Tensor,
 ) -> None:
     """Add each option's token log-probabilities to `scores` (prompts, options)."""
-    width = len(batch[0].ids) - shared
-    ids = torch.zeros(len(batch), width, dtype=torch.long)
-    mask = torch.zeros(len(batch), shared + width, dtype=torch.long)
-    for i, row in enumerate(batch):  # padding is on the right, where no earlier token sees it
-        ids[i, : len(row.ids) - shared] = torch.tensor(row.ids[shared:])
-        mask[i, : len(row.ids)] = 1
+    ids, mask = (part.to(model.device) for part in padded([row.ids for row in batch]))
     asked = [(i, at - shared, token) for i, row in enumerate(batch) for _, at, token in row.wanted]
     rows, columns, tokens = torch.tensor(asked, device=model.device).T
-    inputs = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
+    inputs = {"input_ids": ids[:, shared:], "attention_mask": mask}
     if prefix is not None:
         copies = [
             (k.expand(len(batch), *k.shape[1:]), v.expand(len(batch), *v.shape[1:]))

@@ -2,7 +2,7 @@
 
     embeddings e  -->  loss(e + d)  -->  gradient  -->  weights: one share of the step
                            ^                |
-                           +-- d moves up --+   `steps` times, never further than `radius`
+                           +-- d moves up --+   `steps` times, never further than `epsilon`
 
 FreeLB (Zhu et al., 2020): the weights' gradients of all ascents are averaged. Words cannot be
 moved a little; their embeddings can.
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from adaptlab.errors import AdaptlabError
 from adaptlab.tuning.examples import Batch
 from adaptlab.tuning.network import loss
 
@@ -22,14 +23,21 @@ from adaptlab.tuning.network import loss
 class Adversary:
     """Projected gradient ascent on the input embeddings.
 
-    steps: ascents, each of which costs a forward and a backward. size: how far one goes.
-    radius: how far they may lead in all. Both as a share of the length of a text's embeddings, so
+    steps: ascents, each of which costs a forward and a backward. step_size: how far one goes.
+    epsilon: how far they may lead in all. Both as a share of the length of a text's embeddings, so
         that they mean the same for any model and any length of text.
+    Raises AdaptlabError for less than one ascent, or a length that is not above 0.
     """
 
     steps: int = 2
-    size: float = 0.05
-    radius: float = 0.1
+    step_size: float = 0.05
+    epsilon: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise AdaptlabError(f"an adversary of {self.steps} steps gives no loss: take 1 or more")
+        if not (self.step_size > 0 and self.epsilon > 0):
+            raise AdaptlabError("an adversary's step_size and epsilon must be above 0")
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[torch.Tensor]:
         """Shares of a batch's loss, to be taken backwards one by one; they sum up to it."""
@@ -39,12 +47,13 @@ class Adversary:
             embedded = inner.get_input_embeddings()(batch.inputs)  # (B, T, D)
             if delta is None:
                 length = _norm(embedded.detach().float() * read)
-                delta = _random(read.expand(embedded.shape), min(self.size, self.radius) * length)
+                first = min(self.step_size, self.epsilon) * length
+                delta = _random(read.expand(embedded.shape), first)
             delta.requires_grad_(True)
             moved = replace(batch, inputs=embedded + delta.to(embedded.dtype))
             yield loss(model, moved) / self.steps
             up = delta.grad / _norm(delta.grad).clamp_min(1e-12)
-            delta = _within(delta.detach() + self.size * length * up, self.radius * length)
+            delta = _within(delta.detach() + self.step_size * length * up, self.epsilon * length)
 
 
 def _read(batch: Batch) -> torch.Tensor:
@@ -66,6 +75,6 @@ def _random(read: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     return length * noise / _norm(noise)
 
 
-def _within(delta: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
-    """Shortened to the radius where it is longer."""
-    return delta * (radius / _norm(delta).clamp_min(1e-12)).clamp_max(1.0)
+def _within(delta: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
+    """Shortened to epsilon where it is longer."""
+    return delta * (epsilon / _norm(delta).clamp_min(1e-12)).clamp_max(1.0)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from adaptlab.batching import encode, padded
 from adaptlab.errors import AdaptlabError
 
 POOL = 8  # batches that are sorted by length together
@@ -30,11 +31,19 @@ class Example:
     """What is fed to the model, at which positions it is asked, and the right answers.
 
     Every example weighs the same in the loss, however many positions are asked.
+    Raises AdaptlabError if none is asked, one has no token, or there are not as many answers.
     """
 
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     targets: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        asked, told = len(self.positions), len(self.targets)
+        if asked != told or not asked:
+            raise AdaptlabError(f"an example is asked at {asked} positions and has {told} targets")
+        if not 0 <= min(self.positions) <= max(self.positions) < len(self.ids):
+            raise AdaptlabError(f"an example of {len(self.ids)} tokens is asked beyond them")
 
 
 @dataclass(frozen=True)
@@ -63,14 +72,15 @@ def classify(
     """The label is asked at the last token of each text.
 
     limit: the most tokens of a text, by default what the tokenizer says its model can read. Of a
-        longer one the beginning is cut off, for the question stands at the end. How many were cut
-        is counted, and a warning says so.
-    Raises AdaptlabError for no texts, a text without tokens, or labels that are missing.
+        longer one the beginning is cut off (see `batching.encode`). How many were cut is counted,
+        and a warning says so.
+    Raises AdaptlabError for no texts, a text without tokens, or a label that is missing or not a
+    whole number from 0 on.
     """
     _check_equal(len(texts), len(labels), "labels")
     for i, label in enumerate(labels):
-        if label is None or label != label or label < 0:  # NaN is not itself
-            raise AdaptlabError(f"text {i} has no label: {label}")
+        if not _is_a_label(label):
+            raise AdaptlabError(f"text {i} has no label: {label} (they are whole numbers, 0 or up)")
     limit = tokenizer.model_max_length if limit is None else limit
     coded, cut = _encode(tokenizer, texts, limit)
     if cut:
@@ -115,6 +125,13 @@ def text(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: int) 
     return Examples(tuple(rows))
 
 
+def _is_a_label(label: object) -> bool:
+    try:
+        return int(label) == label and label >= 0
+    except (TypeError, ValueError, OverflowError):  # None, a word, NaN, infinity
+        return False
+
+
 def _check_equal(texts: int, others: int, what: str) -> None:
     if texts != others:
         raise AdaptlabError(f"{texts} texts have {others} {what}")
@@ -125,15 +142,7 @@ def _encode(
 ) -> tuple[list[tuple[int, ...]], int]:
     if not len(texts):
         raise AdaptlabError("no examples to train on")
-    coded = [tuple(ids) for ids in tokenizer(list(texts)).input_ids]
-    for i, ids in enumerate(coded):
-        if not ids:
-            raise AdaptlabError(f"text {i} is empty: it has no token to read an answer from")
-    if limit is None:
-        return coded, 0
-    if limit < 1:
-        raise AdaptlabError(f"a text of at most {limit} tokens has nothing to ask at")
-    return [ids[-limit:] for ids in coded], sum(len(ids) > limit for ids in coded)
+    return encode(tokenizer, texts, limit)
 
 
 @dataclass(frozen=True)
@@ -153,9 +162,7 @@ class Batch:
 
 def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> Batch:
     """Examples as one batch of token ids."""
-    ids = torch.zeros(len(examples), max(len(each.ids) for each in examples), dtype=torch.long)
-    for i, each in enumerate(examples):
-        ids[i, : len(each.ids)] = torch.tensor(each.ids)
+    ids, _ = padded([each.ids for each in examples])
     asked = [
         (i, at, target, 1 / len(each.targets))
         for i, each in enumerate(examples)

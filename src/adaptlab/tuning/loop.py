@@ -13,22 +13,24 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import nn
 from torch.optim import AdamW
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from adaptlab.errors import AdaptlabError
-from adaptlab.models import attention_for
+from adaptlab.models import attention_for, output_head
 from adaptlab.runtime import Runtime, accelerator_for, memory_in_use
 from adaptlab.tuning.adversarial import Adversary
 from adaptlab.tuning.examples import Example, Examples, shuffled
+from adaptlab.tuning.identity import fingerprint
 from adaptlab.tuning.network import Network, loss
 from adaptlab.tuning.parts import Activations, twin
 from adaptlab.tuning.precision import MasterWeights, master_weights
@@ -49,12 +51,15 @@ def fit(
     """Train the parameters of `model` that require a gradient, in place.
 
     The model may be of any number format and keeps it; while a weight is trained it is fp32.
-    dev: examples to look at on the way. file: where checkpoints go; if it is there, training goes
-    on from it and ends with the same weights bit for bit. activations: those of the same frozen
-    layers from an earlier run. adversary: what moves the input embeddings.
+    dev: examples to look at on the way. activations: those of the same frozen layers from an
+        earlier run. adversary: what moves the input embeddings.
+    file: where checkpoints go. If it is there, training goes on from it: give the weights that the
+        run began with. It ends with the same weights, bit for bit, as if it had never stopped: on
+        the same CPU, or on the same GPU after `runtime.seed_everything`.
+    What is random depends on the recipe's seed alone, and torch's generators are left as they were.
     Raises AdaptlabError if nothing is trainable, there are no examples or all have one and the same
-    label, one is longer than the model's context or has a label without a row in the head, the loss
-    is not a number, or the file is a checkpoint of something else.
+    label, one does not fit the model (its length, a token, its label), the loss is not a number, or
+    the file is a checkpoint of something else.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
@@ -65,27 +70,42 @@ def fit(
     accelerator = accelerator_for(runtime)
     if adversary and accelerator.num_processes > 1:
         raise AdaptlabError("an adversary needs the input embeddings at hand: use one process")
-    longest = max(len(each.ids) for each in examples)
-    with master_weights(trained, runtime.dtype) as masters, attention_for(model, longest):
-        network = Network(model, runtime, activations, keep=adversary is None)
-        data = (examples, dev or ())
-        keeper = Keeper(file, model, masters, recipe, data, runtime, str(adversary))
-        with _prepared(network.model, recipe, accelerator) as wrapped:
+    device = torch.empty(0, device=accelerator.device).device  # "cuda" is "cuda:0" by now
+    if any(weight.device != device for weight in model.parameters()):
+        model.to(device)
+    for weight in trained:  # each process may have drawn its own
+        broadcast(weight.data)
+    runtime, data = replace(runtime, device=device), (examples, dev or ())
+    began = fingerprint(model) if file else ""
+    longest = max(len(each.ids) for part in data for each in part)
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        master_weights(trained, runtime.dtype) as masters,
+        attention_for(model, longest),
+    ):
+        network = Network(model, runtime, activations, whole=adversary is not None)
+        keeper = Keeper(file, began, masters, recipe, data, runtime, str(adversary))
+        with _prepared(model, network.model, recipe, accelerator) as wrapped:
             run = _Run(network, wrapped, masters, keeper, recipe, accelerator, adversary)
-            return run.over(examples, dev)
+            return run.over(examples, dev, again=activations is not None)
 
 
 def _check(model: PreTrainedModel, examples: Examples, dev: Sequence[Example]) -> None:
     """Raises AdaptlabError, in one line, for examples that cannot be trained on."""
     if not examples:
         raise AdaptlabError("no examples to train on")
-    if len(examples) > 1 and len({each.targets for each in examples}) == 1:
+    rows, words = (len(part.weight) for part in (output_head(model), model.get_input_embeddings()))
+    same = len(examples) > 1 and len({each.targets for each in examples}) == 1
+    if same and rows < words and len(examples[0].targets) == 1:  # a head of labels
         raise AdaptlabError("all examples have the same label: there is nothing to tell apart")
-    rows = len(model.get_output_embeddings().weight)
     context = getattr(model.config, "max_position_embeddings", None) or math.inf
     for i, each in enumerate((*examples, *dev)):
-        if max(each.targets) >= rows:
+        if not 0 <= min(each.targets) <= max(each.targets) < rows:
             raise AdaptlabError(f"example {i} has label {max(each.targets)}, the head {rows} rows")
+        if not 0 <= min(each.ids) <= max(each.ids) < words:
+            raise AdaptlabError(
+                f"example {i} has token {max(each.ids)}, the model knows 0 to {words - 1}"
+            )
         if len(each.ids) > context:
             raise AdaptlabError(
                 f"example {i} has {len(each.ids)} tokens, the model's context is {context}"
@@ -108,17 +128,20 @@ class _Run:
         weights, decay = self.masters.trained, self.recipe.weight_decay
         self.optimizer = AdamW(weights, self.recipe.learning_rate, weight_decay=decay, fused=True)
 
-    def over(self, examples: Examples, dev: Examples | None) -> History:
+    def over(self, examples: Examples, dev: Examples | None, again: bool) -> History:
+        """All steps that are left. again: what the frozen layers make of texts will be reused."""
         per_epoch = math.ceil(len(examples) / self.recipe.batch_size)
         steps, every = self.recipe.epochs * per_epoch, self.recipe.evaluate_every or per_epoch
         history = self.keeper.resume(self.optimizer)
         done, seen, seconds = len(history.losses), 0, 0.0
-        if 0 < done < steps:
-            self._keep_again(examples, per_epoch, done)
+        over = done == steps or self._is_out_of_patience(history)
+        if not over and (again or dev or self.recipe.epochs > 1):
+            at_once = math.ceil(self.recipe.batch_size / self.recipe.accumulation)  # what fits
+            self.network.keep(examples, dev or (), size=at_once)
         quiet = not self.accelerator.is_main_process  # one bar is enough
         with tqdm(total=steps, desc="training", unit="step", initial=done, disable=quiet) as bar:
             for step, batch in _batches(examples, self.recipe, per_epoch, done):
-                if self._is_out_of_patience(history):
+                if over:
                     break
                 begin = time.perf_counter()
                 history.losses.append(self._step(batch, self.recipe.rate(step, steps), step))
@@ -129,13 +152,15 @@ class _Run:
                 if dev and ((step + 1) % every == 0 or step + 1 == steps):
                     history.dev.append(self._look(dev, step + 1))
                     self.keeper.note(history)
-                if (step + 1) % self.recipe.save_every == 0 or step + 1 == steps:
+                over = step + 1 == steps or self._is_out_of_patience(history)
+                if (step + 1) % self.recipe.save_every == 0 or over:
                     self.keeper.save(self.optimizer, history, self.accelerator)
         self.keeper.restore_best()
         return history
 
     def _step(self, batch: Sequence[Example], rate: float, step: int) -> float:
         """One update of the weights; returns the mean loss of the batch's examples."""
+        self._seed(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         processes = self.accelerator.num_processes
@@ -165,18 +190,13 @@ class _Run:
         parts = min(self.recipe.accumulation, max(1, len(batch) // processes))
         return _split(own or batch[:1], parts), factor
 
-    def _keep_again(self, examples: Examples, per_epoch: int, done: int) -> None:
-        """Make the activations that were kept before a checkpoint, in the same batches.
-
-        A text's last digits depend on what it is computed together with.
-        """
-        if self.network.activations is None:
-            return
-        for step, batch in _batches(examples, self.recipe, per_epoch, 0):
-            if step == min(done, per_epoch):
-                return
-            for part in self._parts(batch)[0]:
-                self.network.batch(part)
+    def _seed(self, step: int) -> None:
+        """What is random (dropout, an adversary) is that of the step, whatever came before it."""
+        place = (self.recipe.seed, step, self.accelerator.process_index)
+        seed = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
+        torch.default_generator.manual_seed(seed)
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _losses(self, part: Sequence[Example]) -> Iterator[torch.Tensor]:
         """What is to be taken backwards, one after the other; the sum is the part's loss."""
@@ -202,10 +222,14 @@ class _Run:
 
 @contextmanager
 def _prepared(
-    model: PreTrainedModel, recipe: Recipe, accelerator: Accelerator
+    whole: PreTrainedModel, model: PreTrainedModel, recipe: Recipe, accelerator: Accelerator
 ) -> Iterator[nn.Module]:
-    """The model ready to be trained; afterwards as it was, whatever happened, ready to be used."""
-    if recipe.checkpointing:
+    """The model, or a part of the whole one, ready to be trained.
+
+    Afterwards the whole one is as it was, whatever happened, and ready to be used.
+    """
+    checkpointing = recipe.checkpointing and not whole.is_activation_checkpointing
+    if checkpointing:  # else the caller's own stays
         model.activation_checkpointing_enable({"use_reentrant": False})
         # It also asks for a gradient of the embeddings' output, for good, which only reentrant
         # checkpointing needs: the way back would not end at the lowest trained weight.
@@ -215,8 +239,8 @@ def _prepared(
         wrapped.train()
         yield wrapped
     finally:
-        model.eval()
-        if recipe.checkpointing:
+        whole.eval()
+        if checkpointing:
             model.activation_checkpointing_disable()
 
 

@@ -9,20 +9,21 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from adaptlab.batching import by_length
+from adaptlab.batching import by_tokens
 from adaptlab.errors import AdaptlabError
 from adaptlab.models import logits_at
 from adaptlab.runtime import Runtime
 from adaptlab.tuning.examples import Batch, Example, collate
+from adaptlab.tuning.identity import checksum
 from adaptlab.tuning.parts import Activations, cut, frozen_layers
-
-TOKENS_PER_BATCH = 2048
 
 
 class Network:
     """A model, or the part of it that changes in training, and what feeds that part.
 
-    keep: cut off the frozen layers at the bottom and keep what they make of each text.
+    activations: what the frozen layers at the bottom made of texts in an earlier run. whole: do not
+        cut them off.
+    Raises AdaptlabError for activations of other layers, or of other weights.
     """
 
     def __init__(
@@ -30,10 +31,10 @@ class Network:
         model: PreTrainedModel,
         runtime: Runtime,
         activations: Activations | None = None,
-        keep: bool = True,
+        whole: bool = False,
     ):
         self.model, self.runtime, self.activations = model, runtime, None
-        layers = frozen_layers(model) if keep else 0
+        layers = 0 if whole else frozen_layers(model)
         if layers:
             lower, self.model = cut(model, layers)
             self.activations = activations or Activations(lower)
@@ -42,6 +43,16 @@ class Network:
                     f"the activations are those above {self.activations.layers} layers; "
                     f"{layers} are frozen here"
                 )
+            if activations and activations.identity != checksum(lower):
+                raise AdaptlabError("the activations are those of a model with other weights")
+
+    def keep(self, *parts: Sequence[Example], size: int) -> None:
+        """Run the frozen layers on all examples, `size` at a time, and keep what comes out."""
+        if self.activations is not None:
+            for examples in parts:
+                with self._autocast():
+                    texts = [each.ids for each in examples]
+                    self.activations.keep(texts, self.runtime.device, size)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """Examples as tensors: token ids, or the hidden states above the frozen layers."""
@@ -54,7 +65,12 @@ class Network:
 
     @torch.inference_mode()
     def scores(self, examples: Sequence[Example]) -> np.ndarray:
-        """The logits at the one asked position of each example, (examples, labels), fp32."""
+        """The logits at the one asked position of each example, (examples, labels), fp32.
+
+        Raises AdaptlabError for no examples, or one that is asked at several positions.
+        """
+        if not len(examples) or any(len(each.positions) != 1 for each in examples):
+            raise AdaptlabError("scores are of one or more examples, each asked at one position")
         found = {
             place: row
             for places, batch in self._in_order(examples)
@@ -77,8 +93,7 @@ class Network:
         return found[0], found[1]
 
     def _in_order(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], Batch]]:
-        lengths = [len(each.ids) for each in examples]
-        for places in by_length(lengths, lambda n, longest: n * longest <= TOKENS_PER_BATCH):
+        for places in by_tokens([len(each.ids) for each in examples]):
             yield places, self.batch([examples[place] for place in places])
 
     def _logits(self, batch: Batch) -> torch.Tensor:

@@ -16,13 +16,17 @@ either: `cut` splits the model there, and `Activations` keeps that output from e
 
 import copy
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from adaptlab.batching import by_length, padded
 from adaptlab.errors import AdaptlabError
-from adaptlab.models import trainable_parameters
+from adaptlab.models import output_head, trainable_parameters
+from adaptlab.tuning.anatomy import final_norm, layers_of
+from adaptlab.tuning.identity import checksum
 
 
 def with_label_head(
@@ -30,17 +34,22 @@ def with_label_head(
 ) -> PreTrainedModel:
     """The same decoder with a head that scores labels: one row of weights for each label.
 
-    A label's row starts as that of its word in the output head, so that before training this is
-    the model's zero-shot answer, by construction. The decoder is shared with `model`: training
-    one changes the other. Raises AdaptlabError unless each word is a token, all different.
+    A label's row (and bias, in a head that has one) starts as that of its word in the output head,
+    so that before training this is the model's zero-shot answer, by construction. The decoder is
+    shared with `model`: training one changes the other.
+    Raises AdaptlabError unless each word is a token, all different, and the model has a head.
     """
     tokens = [tokenizer(word, add_special_tokens=False).input_ids for word in label_words]
     if any(len(ids) != 1 for ids in tokens) or len({ids[0] for ids in tokens}) != len(tokens):
         raise AdaptlabError(f"each label needs a word of one token of its own, not {label_words}")
-    old = model.get_output_embeddings().weight
-    head = nn.Linear(old.shape[1], len(tokens), bias=False, dtype=old.dtype, device=old.device)
+    old, rows = output_head(model).weight, [ids[0] for ids in tokens]
+    bias = getattr(output_head(model), "bias", None)
+    like = {"dtype": old.dtype, "device": old.device}
+    head = nn.Linear(old.shape[1], len(rows), bias=bias is not None, **like)
     with torch.no_grad():
-        head.weight.copy_(old[[ids[0] for ids in tokens]])
+        head.weight.copy_(old[rows])
+        if bias is not None:
+            head.bias.copy_(bias[rows])
     labelled = twin(model)
     labelled.set_output_embeddings(head)
     return labelled
@@ -51,14 +60,14 @@ def train_top(model: PreTrainedModel, k: int) -> int:
 
     Returns how many parameters that is. Raises AdaptlabError if the model has fewer layers.
     """
-    depth = len(_layers(model))
+    depth = len(layers_of(model)) if k else 0
     _check(k, depth)
     return train_layers(model, range(depth - k, depth))
 
 
 def train_bottom(model: PreTrainedModel, k: int) -> int:
     """Only the bottom k layers and the head are trained; see `train_top`."""
-    _check(k, len(_layers(model)))
+    _check(k, len(layers_of(model)) if k else 0)
     return train_layers(model, range(k))
 
 
@@ -68,18 +77,15 @@ def train_layers(model: PreTrainedModel, chosen: range) -> int:
     An output head that shares its weights with the input embeddings trains both. Returns how many
     parameters that is. Raises AdaptlabError for layers that the model does not have.
     """
-    layers = _layers(model)
+    layers = layers_of(model) if chosen else []
     if any(not 0 <= index < len(layers) for index in chosen):
         raise AdaptlabError(f"the model has layers 0 to {len(layers) - 1}, not {list(chosen)}")
-    norm = getattr(_decoder(model), "norm", None)
-    if norm is None:
-        raise AdaptlabError(f"{type(model).__name__} has no final norm where it is looked for")
-    model.requires_grad_(False)
-    for index in chosen:
-        layers[index].requires_grad_(True)
+    above = [output_head(model)]
     if len(layers) - 1 in chosen:
-        norm.requires_grad_(True)
-    model.get_output_embeddings().requires_grad_(True)
+        above.append(final_norm(model))
+    model.requires_grad_(False)
+    for part in (*above, *(layers[index] for index in chosen)):
+        part.requires_grad_(True)
     return trainable_parameters(model)
 
 
@@ -113,7 +119,7 @@ def cut(model: PreTrainedModel, layers: int) -> tuple[nn.Module, PreTrainedModel
     Both share their weights with `model`. The upper one is fed with `inputs_embeds`, what the lower
     one returns as `last_hidden_state`, (B, T, D).
     """
-    decoder = _decoder(model)
+    decoder = model.get_decoder()
     lower, rest, upper = twin(decoder), twin(decoder), twin(model)
     lower.layers, rest.layers = decoder.layers[:layers], _without(decoder.layers, layers)
     lower.norm = nn.Identity()
@@ -123,7 +129,7 @@ def cut(model: PreTrainedModel, layers: int) -> tuple[nn.Module, PreTrainedModel
 
 
 class Activations:
-    """What frozen layers make of each text, kept in memory from its first use.
+    """What frozen layers make of each text, and the memory where it is kept.
 
     lower: the frozen layers, the lower part of a `cut`. limit: the most bytes that are kept; what
         is beyond it is computed anew each time.
@@ -135,23 +141,42 @@ class Activations:
         self._kept: dict[tuple[int, ...], torch.Tensor] = {}
         self.bytes = 0
 
+    @cached_property
+    def identity(self) -> str:
+        """A checksum of the frozen weights, as they were when it was first needed."""
+        return checksum(self._lower)
+
+    def keep(self, texts: Sequence[tuple[int, ...]], device: torch.device, size: int) -> None:
+        """Compute those of the texts that are not kept yet, and fit, so many at a time.
+
+        A text's last digits depend on what it is computed together with: here on all the texts.
+        """
+        chosen, used, row = [], self.bytes, self._lower.get_input_embeddings().weight[0].nbytes
+        for ids in dict.fromkeys(texts):
+            if ids not in self._kept and used + len(ids) * row <= self._limit:
+                chosen.append(ids)
+                used += len(ids) * row
+        _ = self.identity  # before anybody changes the weights
+        for places in by_length([len(ids) for ids in chosen], lambda count, _: count <= size):
+            some = [chosen[place] for place in places]
+            for ids, hidden in zip(some, self._run(some, device), strict=True):
+                self._kept[ids] = hidden[: len(ids)].to("cpu", copy=True)  # no view of the batch
+                self.bytes += self._kept[ids].nbytes
+
     def __call__(self, texts: Sequence[tuple[int, ...]], device: torch.device) -> torch.Tensor:
-        """The hidden states of texts, given as token ids, padded with zeros: (B, T, D)."""
+        """The hidden states of texts, given as token ids, padded with anything: (B, T, D)."""
         missing = [ids for ids in dict.fromkeys(texts) if ids not in self._kept]
-        found = dict(zip(missing, self._run(missing, device), strict=True)) if missing else {}
-        for ids, hidden in found.items():
-            if self.bytes + hidden.nbytes <= self._limit:
-                self._kept[ids] = hidden.cpu().clone()  # of its own, not a view of the batch
-                self.bytes += hidden.nbytes
-        rows = [found[ids] if ids in found else self._kept[ids].to(device) for ids in texts]
-        return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        if missing == list(texts):
+            return self._run(texts, device)
+        computed = self._run(missing, device).cpu() if missing else ()
+        found = dict(zip(missing, computed, strict=True))
+        rows = [self._kept[ids] if ids in self._kept else found[ids][: len(ids)] for ids in texts]
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
 
     @torch.no_grad()
-    def _run(self, texts: Sequence[tuple[int, ...]], device: torch.device) -> Iterator:
-        rows = [torch.tensor(ids, device=device) for ids in texts]
-        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        hidden = self._lower(input_ids=padded, use_cache=False).last_hidden_state
-        return (hidden[i, : len(ids)] for i, ids in enumerate(texts))
+    def _run(self, texts: Sequence[tuple[int, ...]], device: torch.device) -> torch.Tensor:
+        ids, _ = padded(texts)
+        return self._lower(input_ids=ids.to(device), use_cache=False).last_hidden_state
 
 
 def twin(module: nn.Module) -> nn.Module:
@@ -184,17 +209,6 @@ def _can_be_cut(decoder: PreTrainedModel | None) -> bool:
     weight = decoder.get_input_embeddings().weight
     hidden = torch.ones(1, 2, weight.shape[1], dtype=weight.dtype, device=weight.device)
     return torch.equal(bare(inputs_embeds=hidden, use_cache=False).last_hidden_state, hidden)
-
-
-def _decoder(model: PreTrainedModel) -> PreTrainedModel:
-    return model.get_decoder()
-
-
-def _layers(model: PreTrainedModel) -> nn.ModuleList:
-    layers = getattr(_decoder(model), "layers", None)
-    if layers is None:
-        raise AdaptlabError(f"{type(model).__name__} has no list of layers to choose from")
-    return layers
 
 
 def _check(k: int, depth: int) -> None:

@@ -20,8 +20,8 @@ from torch import nn
 class MasterWeights:
     """The parameters a model computes with, and the fp32 weights that an optimizer changes.
 
-    computing, trained: pairs in the same order; one and the same tensor where the model computes
-    in fp32 anyway.
+    computing, trained: pairs in the same order; one and the same tensor where a parameter is fp32
+    and computes in it.
     """
 
     computing: tuple[nn.Parameter, ...]
@@ -48,8 +48,10 @@ class MasterWeights:
 
 @contextmanager
 def master_weights(parameters: Sequence[nn.Parameter], dtype: torch.dtype):
-    """`parameters` compute in `dtype` inside the block, each with an fp32 weight behind it.
+    """`parameters` have `dtype` inside the block, each with an fp32 weight behind it.
 
+    Where `dtype` is fp32 they keep their own format: a parameter of a bf16 model meets bf16 inputs
+    from its frozen neighbours, and no autocast stands between them.
     After the block they have the format they had before it, and the values of the fp32 weights.
     """
     before = [parameter.dtype for parameter in parameters]
@@ -58,7 +60,8 @@ def master_weights(parameters: Sequence[nn.Parameter], dtype: torch.dtype):
         for p in parameters
     )
     for parameter in parameters:
-        parameter.data = parameter.data.to(dtype)
+        if dtype is not torch.float32:
+            parameter.data = parameter.data.to(dtype)
         parameter.grad = None  # what another run left is none of ours
     try:
         yield MasterWeights(tuple(parameters), trained)

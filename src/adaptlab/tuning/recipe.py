@@ -16,7 +16,8 @@ class Recipe:
     keep_best: end with the weights that had the lowest loss on dev, not with the last ones.
     patience: stop after so many looks at dev without a lower loss; None: never.
     save_every: steps between two checkpoints, where a file for them is given.
-    Raises AdaptlabError for a count below 1.
+    Raises AdaptlabError for a count below 1, a learning rate or seed below 0, a warm-up that is no
+    share, or a clip that is not above 0.
     """
 
     learning_rate: float
@@ -40,6 +41,14 @@ class Recipe:
         )  # fmt: skip
         if any(count is not None and count < 1 for count in counts):
             raise AdaptlabError("every count of a Recipe must be at least 1")
+        if not (0 <= self.learning_rate < math.inf):  # NaN is not either
+            raise AdaptlabError(f"the learning rate is {self.learning_rate}; it must be 0 or more")
+        if not 0 <= self.warmup <= 1:
+            raise AdaptlabError(f"the warm-up is a share of the steps, 0 to 1, not {self.warmup}")
+        if not self.clip > 0:
+            raise AdaptlabError(f"gradients clipped to {self.clip} teach nothing: more than 0")
+        if self.seed < 0:
+            raise AdaptlabError(f"the seed is {self.seed}; it must be 0 or more")
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 0, out of `steps`."""
@@ -68,5 +77,10 @@ class History:
 
     @property
     def best(self) -> Look:
-        """The look with the lowest loss, the first of equals."""
+        """The look with the lowest loss, the first of equals.
+
+        Raises AdaptlabError if dev was never looked at.
+        """
+        if not self.dev:
+            raise AdaptlabError("dev was never looked at: no look is the best")
         return min(self.dev, key=lambda look: look.loss)

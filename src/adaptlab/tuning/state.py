@@ -7,9 +7,7 @@ from dataclasses import astuple, replace
 from pathlib import Path
 
 import torch
-import xxhash
 from accelerate import Accelerator
-from torch import nn
 
 from adaptlab import checkpoint
 from adaptlab.errors import AdaptlabError
@@ -20,12 +18,15 @@ from adaptlab.tuning.recipe import History, Look, Recipe
 
 
 class Keeper:
-    """Saves and resumes one run, and holds on to its best weights."""
+    """Saves and resumes one run, and holds on to its best weights.
+
+    model: the `identity.fingerprint` of the model as the run began.
+    """
 
     def __init__(
         self,
         file: Path | None,
-        model: nn.Module,
+        model: str,
         masters: MasterWeights,
         recipe: Recipe,
         data: Sequence[Sequence[Example]],
@@ -38,7 +39,7 @@ class Keeper:
             self._identity = {
                 # Only what decides the numbers: a run may be saved more or less often.
                 "recipe": replace(recipe, save_every=1),
-                "model": _fingerprint(model),
+                "model": model,
                 "examples": _digest(repr([[astuple(each) for each in part] for part in data])),
                 "format": str(runtime.dtype),
                 "adversary": adversary,
@@ -50,12 +51,10 @@ class Keeper:
         Raises AdaptlabError if the checkpoint is of something else, or damaged.
         """
         if self._file is None or not self._file.exists():
-            torch.manual_seed(self._recipe.seed)  # of a dropout
             return History()
         state = checkpoint.load(self._file, **self._identity)
         self._put(state["weights"])
         optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
         self._best = state["best"]
         return History(state["losses"], [Look(*look) for look in state["dev"]])
 
@@ -68,7 +67,6 @@ class Keeper:
         state = {
             "weights": list(self._masters.trained),
             "optimizer": optimizer.state_dict(),
-            "random": torch.get_rng_state(),
             "losses": history.losses,
             "dev": [astuple(look) for look in history.dev],
             "best": self._best,
@@ -99,17 +97,6 @@ class Keeper:
         for weight, value in zip(self._masters.trained, weights, strict=True):
             weight.copy_(value)
         self._masters.give_weights()
-
-
-def _fingerprint(model: nn.Module) -> str:
-    """Which weights are trained, their shapes, and the values of the frozen ones."""
-    digest = hashlib.sha256()
-    for name, weight in model.named_parameters():
-        digest.update(f"{name} {tuple(weight.shape)} {weight.requires_grad}".encode())
-        if not weight.requires_grad:
-            values = weight.detach().cpu().reshape(-1).view(torch.uint8).numpy()
-            digest.update(xxhash.xxh3_128_digest(values))
-    return digest.hexdigest()[:16]
 
 
 def _digest(text: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedModel
 
 from adaptlab.errors import AdaptlabError
+from adaptlab.models import output_head
 from adaptlab.tuning.examples import Example, Examples
 
 
@@ -25,7 +26,7 @@ def sequence_classifier(model: PreTrainedModel) -> PreTrainedModel:
     its head than one row of weights for each label.
     """
     config = copy.deepcopy(model.config)
-    head = model.get_output_embeddings()
+    head = output_head(model)
     config.num_labels = len(head.weight)
     if config.pad_token_id is None:
         end = config.eos_token_id
