@@ -64,7 +64,7 @@ def features(
         inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
         layers = decoder(**inputs, output_hidden_states=True, use_cache=False).hidden_states
         for name in poolings:
-            pooled = [_pool(layer, inputs["attention_mask"], name) for layer in layers]  # (B, D)
+            pooled = [pool(layer, inputs["attention_mask"], name) for layer in layers]  # (B, D)
             stacked = torch.stack(pooled).float().cpu().numpy()
             if name not in values:
                 shape = len(stacked), len(texts), stacked.shape[-1]
@@ -100,7 +100,7 @@ def _context(model: PreTrainedModel, wanted: int | None) -> int | None:
     return min((limit for limit in (own, wanted) if limit), default=None)
 
 
-def _pool(layer: torch.Tensor, mask: torch.Tensor, name: str) -> torch.Tensor:
+def pool(layer: torch.Tensor, mask: torch.Tensor, name: str) -> torch.Tensor:
     """One vector a text, (B, D), of hidden states (B, T, D), padding (mask 0) left out."""
     if name == "first":
         return layer[:, 0]
