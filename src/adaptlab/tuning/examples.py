@@ -178,9 +178,9 @@ def shuffled(
 ) -> Iterator[list[Example]]:
     """The batches of an epoch in a new order, examples of like length together.
 
-    Lengths are sorted within pools of 32 batches, so that little of a batch is padding: 3% for
-    film reviews, where pools of eight leave 12%. A pool is a random sample of the examples; where
-    there is but one, every epoch's batches are nearly the same, in another order.
+    Lengths are sorted within pools of 32 batches, so that little of a batch is padding. A pool is a
+    random sample of the examples; where there is but one, every epoch's batches are nearly the
+    same, in another order.
     """
     draw = np.random.default_rng((seed, epoch))
     order = draw.permutation(len(examples))
