@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 from ipykernel.kernelspec import get_kernel_dict
-from jupyter_client import AsyncKernelManager
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_core.utils import run_sync
 
@@ -28,6 +29,25 @@ class _ThisPython(KernelSpecManager):
         return KernelSpec(**get_kernel_dict(QUIET))
 
 
+class _Manager(AsyncKernelManager):
+    """A manager that knows the clients it gave out, to close their sockets in the end.
+
+    papermill closes a client only where it started the kernel itself.
+    """
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        self._clients: list[AsyncKernelClient] = []
+
+    def client(self, **settings: Any) -> AsyncKernelClient:
+        self._clients.append(super().client(**settings))
+        return self._clients[-1]
+
+    def close_clients(self) -> None:
+        for client in self._clients:
+            client.stop_channels()
+
+
 @contextmanager
 def started(cwd: Path, out: Path) -> Iterator[AsyncKernelManager]:
     """A running kernel in the folder `cwd`, in which a failed exercise is an error.
@@ -35,7 +55,7 @@ def started(cwd: Path, out: Path) -> Iterator[AsyncKernelManager]:
     What a notebook builds besides itself, its records, goes to `out`. The kernel is killed on
     leaving, whatever happened: all it has to say is in the notebook by then.
     """
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisPython())
+    manager = _Manager(kernel_name="python3", kernel_spec_manager=_ThisPython())
     environment = {**os.environ, "ADAPTLAB_STRICT": "1", "ADAPTLAB_OUT": str(out)}
     try:
         run_sync(manager.start_kernel)(cwd=str(cwd), env=environment)
@@ -43,6 +63,7 @@ def started(cwd: Path, out: Path) -> Iterator[AsyncKernelManager]:
     finally:
         if manager.has_kernel:
             run_sync(manager.shutdown_kernel)(now=True)
+        manager.close_clients()
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def fit_bag(
     """
     train_labels = _training_labels(train_labels, len(train_texts))
     dev_labels = _dev_labels(dev_labels, len(dev_texts), train_labels)
-    return _best(_words(kind), train_texts, train_labels, dev_texts, dev_labels, strengths)
+    return best_on_dev(_words(kind), train_texts, train_labels, dev_texts, dev_labels, strengths)
 
 
 def parameters(classifier: Pipeline) -> int:
@@ -134,11 +134,11 @@ def _best_of_layers(
         scaler = StandardScaler()
         yield (
             layer,
-            _best(scaler, train[layer], train_labels, dev[layer], dev_labels, strengths),
+            best_on_dev(scaler, train[layer], train_labels, dev[layer], dev_labels, strengths),
         )
 
 
-def _best(
+def best_on_dev(
     prepare: StandardScaler | CountVectorizer,
     train: np.ndarray | Sequence[str],
     train_labels: np.ndarray,
@@ -148,7 +148,9 @@ def _best(
 ) -> Tried:
     """The classifier of the strength that is best on dev; of equals, the first that was named.
 
-    The inputs are prepared once for all strengths.
+    train, dev: (texts, width), or the texts themselves where `prepare` counts their words. They
+        are prepared once for all strengths, as the texts of train demand.
+    Raises AdaptlabError if there are no strengths.
     """
     if not len(strengths):
         raise AdaptlabError("no strengths of regularisation to choose from")

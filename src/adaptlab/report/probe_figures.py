@@ -54,12 +54,13 @@ def layer_pooling_map(
         left = np.ravel(grid)[0]
         image = left.imshow(values, cmap=SEQUENTIAL, norm=norm, aspect="auto")
         left.set_yticks(range(len(poolings)), [fill(plain(name), 14) for name in poolings])
+        left.set_ylabel("pooling")
         left.set_xlabel(_layer_name(layers))
         left.set_title(plain(f"outlined: {best}"), fontsize=SMALL, weight="normal")
         if others:
             _controls(np.ravel(grid)[1], others, norm)
         bar = figure.colorbar(image, ax=grid, aspect=25, pad=0.015)
-        bar.set_label("accuracy, %", fontsize=SMALL)
+        bar.set_label("accuracy on dev, %", fontsize=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
         _layer_cells(left, values, layers, norm)
         for colour, width in (("white", 4), (BEST, 2)):  # white, for the darkest cell in grey print
@@ -129,6 +130,7 @@ def by_layer(
     ylabel: str = "accuracy",
     floors: Mapping[str, float] | None = None,
     normalised: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
     """What is encoded where: a line for each property against the layer, its best layer filled.
 
@@ -138,6 +140,7 @@ def by_layer(
         them the height is (share - floor) / (1 - floor), so that properties of unlike floors
         compare; `normalised=False` keeps the shares and draws the floors as grey marks.
     ylabel: what the shares are, without a unit.
+    limits: the least and the greatest height in percent, where figures are to be compared.
     Raises AdaptlabError for a curve of another length, without a number, or without its floor.
     """
     floors = floors or {}
@@ -169,6 +172,7 @@ def by_layer(
         else:
             axes.set_ylabel(f"{ylabel}, %")
         axes.margins(y=0.07)
+        axes.set_ylim(limits)
         end_labels(axes, ends, 26)
     words = "; ".join(_read(n, layers, c, floors.get(n)) for n, c in parts.items())
     how = f"{ylabel} as a share of the way from the floor to 100%" if normalised else ylabel
