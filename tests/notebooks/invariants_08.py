@@ -57,7 +57,7 @@ def full_finetuning(written: list[Record]) -> None:
             plain = by["attacks", "sentiment, no edits", method]
             assert by["attacks", f"sentiment, {edits}", method].score <= plain.score
     speeds = [r for r in written if r.experiment == "memory or time"]
-    assert len(speeds) == 3
+    assert len(speeds) == 2
     assert min(r.score for r in speeds) > 0
     assert len([r for r in written if r.experiment == "by heart"]) == 2
     assert len([r for r in written if r.experiment == "domain"]) == 5
