@@ -43,6 +43,20 @@ def test_the_tour_s_rates_won_the_published_search():
         assert [float(best.method.rpartition(" ")[2])] == profiles.load("cpu", "00_tour")[rates]
 
 
+def test_the_depths_rates_won_the_published_search():
+    """Likewise in notebook 08, for the depths that cpu has."""
+    name, depth = "08_full_finetuning", 30
+    tried = [r for r in records.published("full", name) if r.experiment == "learning rate"]
+    full, cpu = (profiles.load(profile, name) for profile in ("full", "cpu"))
+    for k, rates in zip(cpu.depths, cpu.rates, strict=True):
+        method = {0: "head only", depth: "full fine-tuning"}.get(k, f"top {k}")
+        of_depth = [r for r in tried if r.method.startswith(f"{method}, rate ")]
+        assert len(of_depth) == len(full.rates[full.depths.index(k)])
+        assert {r.split for r in of_depth} == {"dev"}
+        best = max(of_depth, key=lambda r: r.score)  # of equals the first, as in the notebook
+        assert [float(best.method.rpartition(" ")[2])] == rates
+
+
 def test_unknown_names_are_one_line():
     with pytest.raises(AdaptlabError, match="unknown profile 'smok'; did you mean smoke"):
         profiles.load("smok", "00_tour")
