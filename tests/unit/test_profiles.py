@@ -44,7 +44,7 @@ def test_the_tour_s_rates_won_the_published_search():
 
 
 def test_the_depths_rates_won_the_published_search():
-    """Likewise in notebook 08, for the depths that cpu has."""
+    """Likewise in notebook 08, for the depths that cpu does not search itself."""
     name, depth = "08_full_finetuning", 30
     tried = [r for r in records.published("full", name) if r.experiment == "learning rate"]
     full, cpu = (profiles.load(profile, name) for profile in ("full", "cpu"))
@@ -54,7 +54,8 @@ def test_the_depths_rates_won_the_published_search():
         assert len(of_depth) == len(full.rates[full.depths.index(k)])
         assert {r.split for r in of_depth} == {"dev"}
         best = max(of_depth, key=lambda r: r.score)  # of equals the first, as in the notebook
-        assert [float(best.method.rpartition(" ")[2])] == rates
+        won = [float(best.method.rpartition(" ")[2])]
+        assert rates in (won, full.rates[full.depths.index(k)])
 
 
 def test_unknown_names_are_one_line():

@@ -1,5 +1,7 @@
 """The published results, marked as such, for a page that did not make them itself."""
 
+from collections.abc import Collection
+
 from IPython.display import Markdown
 
 from adaptlab import records
@@ -22,12 +24,23 @@ def summary(
     return [r for r in found if r.seed is None or (r.method, r.metric) not in over_seeds]
 
 
-def comparison(profile: str, notebook: str, experiment: str, metric: str | None = None) -> Markdown:
-    """The published table and its caption, for a notebook; or a line that there is none."""
+def comparison(
+    profile: str,
+    notebook: str,
+    experiment: str,
+    metric: str | None = None,
+    without: Collection[str] = (),
+) -> Markdown:
+    """The published table and its caption, for a notebook; or a line that there is none.
+
+    without: methods that the page shows elsewhere.
+    Raises AdaptlabError if nothing else was published of the experiment.
+    """
     file = records.published_file(profile, notebook)
     if not file.exists():
         return Markdown(f"*No {profile} run of {notebook} has been published yet.*")
     found = summary(profile, notebook, experiment, metric)
+    found = [record for record in found if record.method not in without]
     if not found:
         raise AdaptlabError(f"{file} has no records of the experiment {experiment!r}")
     return tables.show(found, f"Published `{profile}` run, not made by this page.")
