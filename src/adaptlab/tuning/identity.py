@@ -22,8 +22,10 @@ def checksum(module: nn.Module) -> str:
 
 
 def fingerprint(model: PreTrainedModel) -> str:
-    """Of its settings, its parameters' values, and which of them are trained."""
+    """Of its settings, its modules and theirs (LoRA's alpha), its parameters, which are trained."""
     settings = {k: v for k, v in model.config.to_dict().items() if k not in NO_MATTER}
     trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
-    about = json.dumps([settings, trained, checksum(model)], sort_keys=True, default=str)
+    about = json.dumps(
+        [settings, repr(model), trained, checksum(model)], sort_keys=True, default=str
+    )
     return hashlib.sha256(about.encode()).hexdigest()[:16]
