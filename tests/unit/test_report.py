@@ -123,3 +123,52 @@ def test_published_records_have_one_row_a_method(experiment):
     rows = published.summary("full", "00_tour", experiment)
     assert len({row.method for row in rows}) == len(rows)
     assert next(row for row in rows if row.method == "LoRA").seed is None
+
+
+def across_tasks(**scores: tuple[float, ...]) -> dict[str, list[Record]]:
+    """Records by task: LoRA's score on each, over several seeds if several are given."""
+    return {
+        task: [
+            record("zero-shot", 0.5, 0, 1.0, task=task),
+            record("LoRA", sum(own) / len(own), 1000, 1.0, task=task,
+                   config={"seeds": [*range(len(own))], "scores": [*own]}),
+        ]
+        for task, own in scores.items()
+    }  # fmt: skip
+
+
+def test_a_table_across_tasks_has_deviations_means_and_the_best_first():
+    by_task = across_tasks(sentiment=(0.80, 0.90), questions=(0.7,))
+    by_task["questions"].append(record("probe", 0.9, 7, 1.0, task="questions"))
+    head, _, *lines = tables.across(by_task).data.split("\n\n")[0].splitlines()
+    assert head == "| method | trained parameters | sentiment | questions | mean |"
+    assert lines == [
+        "| LoRA | 1,000 | 85.0 ± 7.1 | 70.0 | 77.5 |",  # the deviation of a sample: 0.1 / sqrt 2
+        "| zero-shot | 0 | 50.0 | 50.0 | 50.0 |",
+        "| probe | 7 | - | 90.0 | - |",  # the best, but not of all tasks
+    ]
+
+
+def test_the_caption_of_a_table_across_tasks_names_no_single_task():
+    by_task = across_tasks(sentiment=(0.8, 0.9), questions=(0.7, 0.8))
+    by_task["questions"].append(record("probe", 0.9, 7, 1.0, task="questions", n=60))
+    told = tables.across(by_task).data.split("\n\n")[1]
+    assert told.startswith("After ±: the standard deviation over seeds. Accuracy on 60 to 100 test")
+    assert "of each task, 1 to 2 seeds" in told
+
+
+def test_a_table_across_tasks_needs_one_metric():
+    with pytest.raises(AdaptlabError, match="one metric"):
+        tables.across({"a": [record("x", 0.5, 0, 1.0), record("y", 0.5, 0, 1.0, metric="chrF")]})
+    with pytest.raises(AdaptlabError, match="one metric"):
+        tables.across({"a": []})
+
+
+def test_a_published_table_across_tasks_keeps_the_tasks_apart(monkeypatch):
+    single = [record("LoRA", 0.1, 1, 1.0, task=task) for task in ("sentiment", "questions")]
+    over = record("LoRA", 0.9, 1, 1.0, task="questions", seed=None)
+    monkeypatch.setattr("adaptlab.records.published", lambda *_: [*single, over])
+    told = published.across("full", "00_tour", "four places").data
+    assert "| LoRA | 1 | 10.0 | 90.0 | 50.0 |" in told
+    assert "Published `full` run" in told
+    assert "No gpu run" in published.across("gpu", "00_tour", "four places").data

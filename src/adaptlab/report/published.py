@@ -20,8 +20,12 @@ def summary(
     """
     found = [r for r in records.published(profile, notebook) if r.experiment == experiment]
     found = [r for r in found if metric in (None, r.metric)]
-    over_seeds = {(record.method, record.metric) for record in found if record.seed is None}
-    return [r for r in found if r.seed is None or (r.method, r.metric) not in over_seeds]
+    over_seeds = {_what(record) for record in found if record.seed is None}
+    return [r for r in found if r.seed is None or _what(r) not in over_seeds]
+
+
+def _what(record: Record) -> tuple[str, str, str]:
+    return record.task, record.method, record.metric
 
 
 def comparison(
@@ -44,3 +48,14 @@ def comparison(
     if not found:
         raise AdaptlabError(f"{file} has no records of the experiment {experiment!r}")
     return tables.show(found, f"Published `{profile}` run, not made by this page.")
+
+
+def across(profile: str, notebook: str, experiment: str) -> Markdown:
+    """The published table of methods by tasks, for a notebook; or a line that there is none."""
+    if not records.published_file(profile, notebook).exists():
+        return Markdown(f"*No {profile} run of {notebook} has been published yet.*")
+    by_task: dict[str, list[Record]] = {}
+    for record in summary(profile, notebook, experiment):
+        by_task.setdefault(record.task, []).append(record)
+    lead = f"**Published `{profile}` run, not made by this page.**"
+    return Markdown(f"{tables.across(by_task).data}\n\n{lead}")

@@ -16,7 +16,10 @@ BASELINE = "0.55"  # grey
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn; the colours are Okabe and Ito's, apart for colour-blind readers."""
+    """How a method is drawn; the colours are Okabe and Ito's, apart for colour-blind readers.
+
+    Optimisers have Tol's "muted" ones, so that none looks like a method.
+    """
 
     colour: str
     marker: str
@@ -32,6 +35,9 @@ LOOKS = {
     "prompt tuning": Look("#E69F00", "D"),
     "probe": Look("#009E73", "v"),
     "LoRA": Look("#D55E00", "P"),
+    "QLoRA": Look("#7A3300", "X"),  # LoRA's family: darker, and lighter once merged
+    "LoRA, merged": Look("#EE8A4A", "p"),
+    "norm gains": Look("#6A51A3", "d"),
     "instruction": Look("#0072B2", "o"),  # zero-shot, as its colour says
     "the format, untrained": Look("#0072B2", "^"),
     "TL;DR": Look("#0072B2", "s"),
@@ -47,6 +53,30 @@ LOOKS = {
     "top 16": Look("#AF658F", "X"),
     "top 24": Look("#BA6D98", "P"),
     "top 30": Look("#C3739F", "*"),
+    # optimisers, apart in grey print too
+    "AdamW": Look("#332288", "o"),
+    "Adam": Look("#332288", "o"),
+    "LoRA-RITE": Look("#882255", "P"),
+    "ScaledAdam": Look("#117733", "^"),
+    "Shampoo": Look("#CC6677", "D"),
+    "Lamb": Look("#999933", "v"),
+    "ScaledGD": Look("#44AA99", "X"),
+    "LoRA+": Look("#77BBDD", "s"),
+    "SGD": Look("#AA4499", "*"),
+    # number formats, by their names in print and in quantize
+    "fp32": Look("0.2", "o"),
+    "fp16": Look("#0072B2", "s"),
+    "bf16": Look("#009E73", "^"),
+    "fp8 e4m3": Look("#E69F00", "v"),
+    "fp8_e4m3": Look("#E69F00", "v"),
+    "fp8 e5m2": Look("#56B4E9", "D"),
+    "fp8_e5m2": Look("#56B4E9", "D"),
+    "int8": Look("#CC79A7", "P"),
+    "int4": Look("#882255", "X"),
+    "fp4": Look("#332288", "*"),
+    "fp4_e2m1": Look("#44AA99", "p"),
+    "NF4": Look("#D55E00", "h"),
+    "nf4": Look("#D55E00", "h"),
 }
 OTHER = Look("0.2", "o")
 SERIES = (  # for what is no method: runs, models; told apart by marker in grey print

@@ -1,6 +1,7 @@
 """Tables from records, sorted by score."""
 
 from collections.abc import Mapping, Sequence
+from statistics import stdev
 
 import pandas as pd
 from IPython.display import Markdown
@@ -40,8 +41,11 @@ def show(records: Sequence[Record], title: str = "") -> Markdown:
     return Markdown(f"{markdown(comparison(records))}\n\n{lead}{caption(records)}")
 
 
-def caption(records: Sequence[Record]) -> str:
-    """What the scores of a comparison were measured on, in one sentence."""
+def caption(records: Sequence[Record], task: str | None = None) -> str:
+    """What the scores of a comparison were measured on, in one sentence.
+
+    task: what to call it, by default the first record's.
+    """
     first = records[0]
     seeds = sorted({len(r.config.get("seeds", [r.seed])) for r in records})
     times = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seeds"
@@ -49,9 +53,11 @@ def caption(records: Sequence[Record]) -> str:
     made = first.provenance
     name = format_of(first.metric).heading.partition(",")[0]  # its unit stands in the table
     name = name.capitalize() if name.islower() else name  # chrF and BLEU stay as they are
-    counted = f"{first.n} {first.split} {format_of(first.metric).of}"
+    least, most = min(r.n for r in records), max(r.n for r in records)
+    n = f"{least}" if least == most else f"{least} to {most}"
+    counted = f"{n} {first.split} {format_of(first.metric).of}"
     return (
-        f"{name} on {counted} of {first.task}, {times}; "
+        f"{name} on {counted} of {task or first.task}, {times}; "
         f"model {first.model}; {made['processor']}, {made['threads']} threads, {made['dtype']}; "
         f"{made['date'][:10]}, revision {(made['revision'] or 'unknown')[:7]}."
     )
@@ -69,6 +75,45 @@ def markdown(table: pd.DataFrame, align: str = "---:") -> str:
         for name, row in zip(table.index, table.to_numpy(), strict=True)
     ]
     return "\n".join(lines)
+
+
+def across(by_task: Mapping[str, Sequence[Record]]) -> Markdown:
+    """Methods by tasks, the best mean first: what is trained, a score for each task, their mean.
+
+    by_task: the records of each task, one a method and all of one metric. After a score over
+        several seeds stands the standard deviation of a seed's. A method that lacks a task has no
+        mean and comes last.
+    Raises AdaptlabError if there are no records, or not all are of one metric.
+    """
+    every = [record for records in by_task.values() for record in records]
+    if len({record.metric for record in every}) != 1:
+        raise AdaptlabError("a table across tasks needs records of one metric")
+    form = format_of(every[0].metric)
+    of = {(record.method, task): record for task, of in by_task.items() for record in of}
+    table = []
+    for method in dict.fromkeys(record.method for record in every):
+        found = [of.get((method, task)) for task in by_task]
+        mean = None if None in found else sum(r.score for r in found) / len(found)
+        trained = next(record.trained_parameters for record in found if record)
+        scores = {task: _deviating(of.get((method, task))) for task in by_task}
+        shown = "-" if mean is None else form.number(mean)
+        row = {"method": method, "trained parameters": trained, **scores, "mean": shown}
+        table.append((row, mean))
+    sign = 1 if form.lower_is_better else -1
+    table.sort(key=lambda pair: (pair[1] is None, sign * (pair[1] or 0)))
+    told = rows([row for row, _ in table]).data
+    note = "After ±: the standard deviation over seeds. " if "±" in told else ""
+    return Markdown(f"{told}\n\n{note}{caption(every, 'each task')}")
+
+
+def _deviating(record: Record | None) -> str:
+    """The score, and after it the deviation over seeds."""
+    if record is None:
+        return "-"
+    form, scores = format_of(record.metric), record.config.get("scores", ())
+    if len(scores) < 2:
+        return form.number(record.score)
+    return f"{form.number(record.score)} ± {form.number(stdev(scores))}"
 
 
 def rows(table: Sequence[Mapping[str, object]], align: str = "---:") -> Markdown:
