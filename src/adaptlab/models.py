@@ -22,6 +22,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     GgufConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -44,13 +45,20 @@ class Loaded(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
 
 
-def load(name: str, revision: str | None = None, runtime: Runtime | None = None) -> Loaded:
+def load(
+    name: str,
+    revision: str | None = None,
+    runtime: Runtime | None = None,
+    quantization_config: BitsAndBytesConfig | None = None,
+) -> Loaded:
     """Load a causal language model by name.
 
     name: a bundled name ("smollm2-135m-instruct"), a folder, or a Hub name ("gpt2").
     revision: a Hub commit, branch or tag. Without it the commit that is newest at the first load
         is written down in the cache (revisions.json) and used from then on.
     runtime: device and dtype; by default those of `runtime.detect()`.
+    quantization_config: how bitsandbytes makes the weights smaller as they are read; see
+        `adaptlab.quantize.four_bit`, which also keeps such a model trainable.
 
     Code from the Hub is never run. Raises AdaptlabError where the model cannot be had.
     """
@@ -63,6 +71,8 @@ def load(name: str, revision: str | None = None, runtime: Runtime | None = None)
         where, options = name, _hub_options(name, revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **options)
+        if quantization_config:  # each weight goes to its device as it is read
+            options |= {"quantization_config": quantization_config, "device_map": runtime.device}
         model = AutoModelForCausalLM.from_pretrained(where, dtype=runtime.dtype, **options)
     except (OSError, ValueError) as error:
         raise _cannot_load(name, error) from error

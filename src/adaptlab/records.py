@@ -24,7 +24,7 @@ from adaptlab.errors import AdaptlabError
 from adaptlab.runtime import Measurement, Runtime
 
 PACKAGES = (
-    *("adaptlab", "torch", "transformers", "peft", "accelerate"),
+    *("adaptlab", "torch", "transformers", "peft", "bitsandbytes", "accelerate"),
     *("datasets", "scikit-learn", "numpy", "scipy"),
 )
 

@@ -13,6 +13,8 @@ from adaptlab.records import Record
 from tests.notebooks.invariants_02 import pretrained
 from tests.notebooks.invariants_07 import probed
 from tests.notebooks.invariants_08 import full_finetuning
+from tests.notebooks.invariants_10 import low_rank_adapted
+from tests.notebooks.invariants_11 import quantised_lora
 
 NAMES = [path.stem for path in masters()]
 
@@ -97,4 +99,6 @@ INVARIANTS = {
     "02_pretrained_gpts": pretrained,
     "07_feature_probing": probed,
     "08_full_finetuning": full_finetuning,
+    "10_lora": low_rank_adapted,
+    "11_qlora": quantised_lora,
 }

@@ -3,7 +3,7 @@
     for each epoch, for each batch:
         loss      cross-entropy at the asked positions; no other logit is computed
         gradient  backwards down to the lowest trained weight; what lies below was run once
-        step      AdamW on fp32 weights; the gradient is clipped, the rate rises, then falls
+        step      an optimizer on fp32 weights; the gradient is clipped, the rate rises, then falls
 
 It is written on accelerate: the same code runs on one CPU, one GPU, or in many processes, which
 share each batch.
@@ -21,7 +21,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
-from torch.optim import AdamW
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -32,6 +31,7 @@ from adaptlab.tuning.adversarial import Adversary
 from adaptlab.tuning.examples import Example, Examples, shuffled
 from adaptlab.tuning.identity import fingerprint
 from adaptlab.tuning.network import Network, loss
+from adaptlab.tuning.optimizers import AdamW, Optimize
 from adaptlab.tuning.parts import Activations, twin
 from adaptlab.tuning.precision import MasterWeights, master_weights
 from adaptlab.tuning.recipe import History, Look, Recipe
@@ -47,21 +47,24 @@ def fit(
     file: Path | None = None,
     activations: Activations | None = None,
     adversary: Adversary | None = None,
+    optimizer: Optimize = AdamW(),  # noqa: B008, it is frozen
 ) -> History:
     """Train the parameters of `model` that require a gradient, in place.
 
     The model may be of any number format and keeps it; while a weight is trained it is fp32.
     dev: examples to look at on the way. activations: those of the same frozen layers from an
-        earlier run. adversary: what moves the input embeddings.
+        earlier run. adversary: what moves the input embeddings. optimizer: what makes a step of a
+        gradient; each of its groups learns at a multiple of the recipe's rate.
     file: where checkpoints go. If it is there, training goes on from it: give the weights that the
         run began with. It ends with the same weights, bit for bit, as if it had never stopped: on
         the same CPU, or on the same GPU after `runtime.seed_everything`.
     What is random depends on the recipe's seed alone, and torch's generators are left as they were.
     Raises AdaptlabError if nothing is trainable, there are no examples or all have one and the same
-    label, one does not fit the model (its length, a token, its label), the loss is not a number, or
-    the file is a checkpoint of something else.
+    label, one does not fit the model (its length, a token, its label), the optimizer cannot work on
+    these weights, the loss is not a number, or the file is a checkpoint of something else.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    trained = list(named.values())
     if not trained:
         raise AdaptlabError("nothing to train: no parameter requires a gradient")
     _check(model, examples, dev or ())
@@ -83,10 +86,13 @@ def fit(
         master_weights(trained, runtime.dtype) as masters,
         attention_for(model, longest),
     ):
+        weights = dict(zip(named, masters.trained, strict=True))
+        update = optimizer(weights, recipe.weight_decay)
         network = Network(model, runtime, activations, whole=adversary is not None)
-        keeper = Keeper(file, began, masters, recipe, data, runtime, str(adversary))
+        kinds = (str(adversary), str(optimizer))
+        keeper = Keeper(file, began, masters, recipe, data, runtime, *kinds)
         with _prepared(model, network.model, recipe, accelerator) as wrapped:
-            run = _Run(network, wrapped, masters, keeper, recipe, accelerator, adversary)
+            run = _Run(network, wrapped, masters, keeper, recipe, accelerator, adversary, update)
             return run.over(examples, dev, again=activations is not None)
 
 
@@ -123,10 +129,10 @@ class _Run:
     recipe: Recipe
     accelerator: Accelerator
     adversary: Adversary | None
+    optimizer: torch.optim.Optimizer
 
     def __post_init__(self) -> None:
-        weights, decay = self.masters.trained, self.recipe.weight_decay
-        self.optimizer = AdamW(weights, self.recipe.learning_rate, weight_decay=decay, fused=True)
+        self.multiples = [group["lr"] for group in self.optimizer.param_groups]
 
     def over(self, examples: Examples, dev: Examples | None, again: bool) -> History:
         """All steps that are left. again: what the frozen layers make of texts will be reused."""
@@ -161,8 +167,8 @@ class _Run:
     def _step(self, batch: Sequence[Example], rate: float, step: int) -> float:
         """One update of the weights; returns the mean loss of the batch's examples."""
         self._seed(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for group, multiple in zip(self.optimizer.param_groups, self.multiples, strict=True):
+            group["lr"] = multiple * rate
         processes = self.accelerator.num_processes
         total = torch.zeros((), device=self.accelerator.device)
         parts, factor = self._parts(batch)

@@ -8,8 +8,9 @@ from adaptlab.errors import AdaptlabError
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: AdamW, a linear warm-up and decay, gradients clipped to norm `clip`.
+    """How to train: a linear warm-up and decay of the rate, gradients clipped to norm `clip`.
 
+    clip: math.inf leaves gradients as they are, for an optimizer that clips them itself.
     accumulation: in how many parts a batch goes through the model, for one that does not fit.
     checkpointing: layers keep only their input for the way back and compute the rest anew.
     evaluate_every: steps between two looks at dev; None: one after each epoch.

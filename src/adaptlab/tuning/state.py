@@ -32,6 +32,7 @@ class Keeper:
         data: Sequence[Sequence[Example]],
         runtime: Runtime,
         adversary: str,
+        optimizer: str,
     ):
         self._file, self._masters, self._recipe = file, masters, recipe
         self._best: list[torch.Tensor] = []
@@ -43,6 +44,7 @@ class Keeper:
                 "examples": _digest(repr([[astuple(each) for each in part] for part in data])),
                 "format": str(runtime.dtype),
                 "adversary": adversary,
+                "optimizer": optimizer,
             }
 
     def resume(self, optimizer: torch.optim.Optimizer) -> History:
