@@ -7,7 +7,7 @@ from adaptlab.errors import AdaptlabError
 from adaptlab.tuning import lora
 from adaptlab.tuning.factors import Watched
 from adaptlab.tuning.loop import fit
-from adaptlab.tuning.optimizers import AdamW
+from adaptlab.tuning.optimizers import AdamW, ScaledAdam
 from tests.tuning_small import SHORT, assert_same, labelled, toy, weights
 
 
@@ -24,10 +24,11 @@ def rms(model, before, letter: str) -> float:
     return float(moved.square().mean().sqrt())
 
 
-def test_the_log_is_how_far_the_factors_are_from_their_start(fp32):
+@pytest.mark.parametrize("optimizer", [AdamW(), ScaledAdam()])  # one step inside another
+def test_the_log_is_how_far_the_factors_are_from_their_start(optimizer, fp32):
     model, log = adapted(), []
     before = weights(model)
-    history = fit(model, toy(), SHORT, fp32, optimizer=Watched(AdamW(), log))
+    history = fit(model, toy(), SHORT, fp32, optimizer=Watched(optimizer, log))
     assert len(log) == len(history.losses)
     assert log[-1] == pytest.approx((rms(model, before, "A"), rms(model, before, "B")), rel=1e-4)
     first_a, first_b = log[0]

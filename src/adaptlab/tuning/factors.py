@@ -25,11 +25,18 @@ class Watched:
         made = self.optimizer(weights, weight_decay)
         factors = list(zip(*pairs(weights), strict=True))  # all A, all B
         starts = [[weight.detach().clone() for weight in each] for each in factors]
+        under_way = []  # steps: torch calls the hooks again where one kind of step calls another
+
+        def begin(*_) -> None:
+            under_way.append(1)
 
         def note(*_) -> None:
-            moved = (_rms(each, start) for each, start in zip(factors, starts, strict=True))
-            self.log.append(tuple(moved))
+            under_way.pop()
+            if not under_way:
+                moved = (_rms(each, start) for each, start in zip(factors, starts, strict=True))
+                self.log.append(tuple(moved))
 
+        made.register_step_pre_hook(begin)
         made.register_step_post_hook(note)
         return made
 

@@ -8,6 +8,7 @@ nothing. Parameters are not counted: they are there anyway. Korthikanti et al. (
 count a layer of GPT in the same way.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +16,12 @@ import torch
 from transformers import PreTrainedConfig
 
 from adaptlab.models import SHORT
+
+# Rows of the table that depend on which weights are trained.
+FOR_GAINS = "2 norms: x / rms(x), for the gains"
+NORMS_OUTPUT = "2 norms: output, for the products after it"
+HEADS_OUTPUT = "the heads' outputs, for the output product"
+MLP_OUTPUT = "MLP: SiLU(gate) * up, for the down product"
 
 
 class Kept(NamedTuple):
@@ -44,8 +51,8 @@ def kept_by_layer(
     norms = (
         Kept("2 norms: x in fp32", 2 * tokens * width, 4),
         Kept("2 norms: 1 / rms(x)", 2 * tokens, 4),
-        Kept("2 norms: x / rms(x), for the gains", 2 * tokens * width, e),
-        Kept("2 norms: output, for the products after it", 2 * tokens * width, e),
+        Kept(FOR_GAINS, 2 * tokens * width, e),
+        Kept(NORMS_OUTPUT, 2 * tokens * width, e),
     )
     plain = (
         Kept("queries, rotated", tokens * queries, e),
@@ -63,11 +70,11 @@ def kept_by_layer(
     return (
         *norms,
         *(plain if length <= SHORT else fused),
-        Kept("the heads' outputs, for the output product", tokens * queries, e),
+        Kept(HEADS_OUTPUT, tokens * queries, e),
         Kept("MLP: gate", tokens * mlp, e),
         Kept("MLP: SiLU(gate)", tokens * mlp, e),
         Kept("MLP: up", tokens * mlp, e),
-        Kept("MLP: SiLU(gate) * up, for the down product", tokens * mlp, e),
+        Kept(MLP_OUTPUT, tokens * mlp, e),
     )
 
 
@@ -96,6 +103,8 @@ class Pass:
     checkpointing: bool
     cut: bool
     embeddings: bool
+    table: Callable[..., tuple[Kept, ...]] = kept_by_layer
+    gains: bool = True
 
     def held(self, layer: int) -> int:
         """Kept of the layers up to this one while the way back is above them or in it.
@@ -114,7 +123,7 @@ class Pass:
         """The most on the way back through the head and the final norm."""
         e, logits = self.dtype.itemsize, 4 * self.asked * self.rows  # log-probabilities, fp32
         head = logits + e * self.asked * self.config.hidden_size
-        norm = self._states(4) + self._states(e) if self.layers else 0
+        norm = self._states(4) + (self._states(e) if self.gains else 0) if self.layers else 0
         gradients = max(2 * logits, 5 * self._states(4) - logits if self.layers else 0)
         return self.held(self.layers) + norm + head + gradients
 
@@ -154,7 +163,7 @@ class Pass:
         return max(attention, mlp) + 3 * self._states(e) + self._mask()
 
     def _layer(self, layer: int) -> int:
-        kept = kept_by_layer(self.config, self.batch, self.length, self.dtype)
+        kept = self.table(self.config, self.batch, self.length, self.dtype)
         # Where nothing below is trained, the first norm has no use for its x in fp32.
         unused = self._states(4) if layer == 1 and not self.embeddings else 0
         return sum(each.bytes for each in kept) - unused
