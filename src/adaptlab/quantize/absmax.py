@@ -58,7 +58,7 @@ def quantise(weight: torch.Tensor, bits: int, per: Per = "channel") -> Quantised
     scales = largest / most
     # A scale of 0 belongs to weights that are 0, or too small to have one in fp32.
     steps = torch.where(scales[..., None] > 0, grouped / scales[..., None], 0.0)
-    codes = steps.trunc_().clamp_(-most, most).to(torch.int8)
+    codes = steps.round_().clamp_(-most, most).to(torch.int8)
     return Quantised(codes.flatten(1)[:, : weight.shape[1]].contiguous(), scales, bits, group)
 
 

@@ -104,8 +104,8 @@ def quantise(
     double: quantise the scales as well. Weights and scales that are halfway between two levels take
     the lower one. bitsandbytes on a CPU looks scales up on a grid of 65,536 points, so that about
     one in 440 gets the second-nearest level; so it is here.
-    Raises AdaptlabError for no weights, one that is not a finite number, a block size below 1, or
-    an unknown codebook.
+    Raises AdaptlabError for no weights, a weight or scale that is not a finite number, a block size
+    below 1, or an unknown codebook.
     """
     book = codebooks.codebook(codebook)
     if block < 1:
