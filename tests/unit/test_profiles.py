@@ -58,6 +58,39 @@ def test_the_depths_rates_won_the_published_search():
         assert rates in (won, full.rates[full.depths.index(k)])
 
 
+def test_lora_s_rates_won_the_published_search():
+    """Likewise in notebook 10, by optimizer, method and subspace; notebook 11 takes LoRA's."""
+    name = "10_lora"
+    tried = [r for r in records.published("full", name) if r.split == "dev"]
+    full, cpu = (profiles.load(profile, name) for profile in ("full", "cpu"))
+    candidates = {f"{method}, rate": rates for method, rates in full.rates.items()}
+    kept = {f"{method}, rate": rates for method, rates in cpu.rates.items()}
+    candidates |= {
+        f"d = {d}, rate": r for d, r in zip(full.dimensions, full.subspace_rates, strict=True)
+    }
+    pairs = zip(cpu.dimensions, cpu.subspace_rates, strict=True)
+    kept |= {f"d = {d}, rate": rates for d, rates in pairs if d in full.dimensions}
+    assert kept.keys() <= candidates.keys()
+    for start, rates in kept.items():
+        found = [r for r in tried if r.method.startswith(f"{start} ")]
+        assert sorted(r.config["rate"] for r in found) == sorted(candidates[start])
+        assert rates == [max(found, key=lambda r: r.score).config["rate"]], start
+    assert profiles.load("cpu", "11_qlora").rates == cpu.rates["AdamW"]
+    assert profiles.load("full", "11_qlora").rates == cpu.rates["AdamW"]
+
+
+def test_the_qat_rates_won_the_published_search():
+    """Likewise in notebook 11; there the lower loss on dev passages won."""
+    name = "11_qlora"
+    tried = [r for r in records.published("full", name) if r.experiment == "QAT rate"]
+    full, cpu = (profiles.load(profile, name) for profile in ("full", "cpu"))
+    for method, rates in cpu.qat_rates.items():
+        found = [r for r in tried if r.method.startswith(f"{method}, rate ")]
+        assert len(found) == len(full.qat_rates[method])
+        best = min(found, key=lambda r: r.score)
+        assert rates == [float(best.method.rpartition(" ")[2])], method
+
+
 def test_unknown_names_are_one_line():
     with pytest.raises(AdaptlabError, match="unknown profile 'smok'; did you mean smoke"):
         profiles.load("smok", "00_tour")
