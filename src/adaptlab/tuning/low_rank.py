@@ -20,7 +20,7 @@ def energy(update: torch.Tensor) -> np.ndarray:
     that is zero or not finite.
     """
     squares = _gram(update)[0].flip(0).clamp(min=0)  # the largest first
-    return (squares.cumsum(0) / squares.sum()).numpy()
+    return (squares.cumsum(0) / squares.sum()).cpu().numpy()
 
 
 def nearest(update: torch.Tensor, rank: int) -> torch.Tensor:
