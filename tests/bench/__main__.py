@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from adaptlab import paths, runtime
 from adaptlab.errors import unknown
-from tests.bench import features, gpt, scoring, tuning
+from tests.bench import features, gpt, lora, quantize, scoring, tuning
 
 BENCHMARKS = {
     "few_shot_scoring": scoring.run,
@@ -20,6 +20,8 @@ BENCHMARKS = {
     "character_model_training": gpt.characters,
     "generation": gpt.generation,
     "tuning": tuning.run,
+    "lora": lora.run,
+    "quantize": quantize.run,
 }
 
 

@@ -1,9 +1,14 @@
 """Timing two ways of one job in turns, so that a machine that slows down slows both."""
 
+import json
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from adaptlab import runtime
 
 
 @dataclass(frozen=True)
@@ -54,3 +59,25 @@ def faster(
     mine, other = zip(*pairs, strict=True)
     ratio = statistics.median(a / b for a, b in pairs)
     return Result(name, statistics.median(mine), statistics.median(other), unit, ratio, target)
+
+
+def peak_elsewhere(module: str, *arguments: object) -> float:
+    """The peak memory, in GB, of a job that a module runs as a process of its own."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1]) / 1e9
+
+
+def print_peak(job: Callable[[], object]) -> None:
+    """In that process: run the job and print its peak memory, in bytes, as the last line."""
+    with runtime.measure() as found:
+        job()
+    print(json.dumps(found.peak_bytes))
+
+
+def try_out(results: Iterator[Result]) -> None:
+    """Print what comes out of a benchmark that is to be tried, outside of `make bench`."""
+    runtime.quiet()
+    runtime.seed_everything(0)
+    for result in results:
+        print(result, flush=True)

@@ -7,11 +7,9 @@ its documentation writes it (fp32, random batches), and tuned (bf16, batches of 
 """
 
 import copy
-import json
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,7 +31,7 @@ from adaptlab.tuning.loop import fit
 from adaptlab.tuning.network import Network
 from adaptlab.tuning.recipe import Recipe
 from adaptlab.tuning.trainer import rows, sequence_classifier
-from tests.bench.pairs import Result, faster, seconds
+from tests.bench.pairs import Result, faster, peak_elsewhere, print_peak, seconds, try_out
 
 MODEL, BATCH, RATE, SEED = "smollm2-135m-instruct", 16, 5e-5, 0
 TOP, EPOCHS = 4, 3  # layers that are trained, and how often, where the others are frozen
@@ -56,10 +54,20 @@ TRY = Size(train=32, test=20, part=16, rounds=1, longest=16, width=256)
 
 
 class Runs:
-    """The same training in our loop and in Trainer, from the same weights each time."""
+    """The same training in our loop and in Trainer, from the same weights each time.
 
-    def __init__(self, size: Size):
+    ours, theirs: what our loop, and Trainer, are given for a model with a label head.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        rate: float = RATE,
+        ours: Callable[[PreTrainedModel], PreTrainedModel] = lambda labelled: labelled,
+        theirs: Callable[[PreTrainedModel], PreTrainedModel] = sequence_classifier,
+    ):
         self.runtime = runtime.detect("cpu")
+        self._rate, self._ours, self._theirs = rate, ours, theirs
         task = tasks.load("sentiment")
         self._words = task.label_words
         self._bases = {}
@@ -85,17 +93,17 @@ class Runs:
 
     def ours(self, examples: Examples, epochs: int = 1, top: int | None = None):
         """(seconds, the trained model)"""
-        model = self.classifier(self.runtime.dtype, top)
-        recipe = Recipe(RATE, epochs, BATCH, seed=SEED)
+        model = self._ours(self.classifier(self.runtime.dtype, top))
+        recipe = Recipe(self._rate, epochs, BATCH, seed=SEED)
         return seconds(partial(fit, model, examples, recipe, self.runtime)), model
 
     def trainer(
         self, way: str, examples: Examples, epochs: int = 1, top: int | None = None
     ) -> Trainer:
         """Trainer, ready to train; saving its checkpoints is left out."""
-        model = sequence_classifier(self.classifier(torch.float32, top))
+        model = self._theirs(self.classifier(torch.float32, top))
         arguments = TrainingArguments(
-            tempfile.mkdtemp(), learning_rate=RATE, num_train_epochs=epochs, seed=SEED,
+            tempfile.mkdtemp(), learning_rate=self._rate, num_train_epochs=epochs, seed=SEED,
             per_device_train_batch_size=BATCH, per_device_eval_batch_size=BATCH, use_cpu=True,
             save_strategy="no", report_to="none", disable_tqdm=True, **WAYS[way],
         )  # fmt: skip
@@ -107,6 +115,28 @@ class Runs:
         """(seconds, the trainer that was run)"""
         trainer = self.trainer(way, examples, epochs, top)
         return seconds(trainer.train), trainer
+
+    def against_tuned(self, name: str, examples: Examples, rounds: int) -> Result:
+        """How much faster our loop is on these examples than Trainer is, tuned."""
+
+        def ours(_: int) -> float:
+            return len(examples) / self.ours(examples)[0]
+
+        def theirs(_: int) -> float:
+            return len(examples) / self.theirs("tuned", examples)[0]
+
+        name = f"{name}_against_tuned_trainer_{len(examples)}_examples"
+        return faster(name, ours, theirs, "examples/s", target=1.1, rounds=rounds)
+
+    def equally_right(self, name: str, trained: dict[str, PreTrainedModel | Trainer]):
+        """For each way of Trainer, whether what it trained is as accurate as "ours"."""
+        right = {each: self.right(model) for each, model in trained.items()}
+        for way in WAYS:
+            difference = paired_difference(right["ours"], right[way])
+            same = float(difference.low <= 0 <= difference.high)
+            accuracies = (float(right[each].mean()) for each in ("ours", way))
+            row = f"{name}_accuracy_as_{way}_trainer_within_interval"
+            yield Result(row, *accuracies, "share right", same, 1)
 
     def right(self, trained: PreTrainedModel | Trainer) -> np.ndarray:
         """Which of the test's labels it gets right."""
@@ -136,35 +166,19 @@ def run(size: Size = Size()) -> Iterator[Result]:
     name = "tuning_against_plain_trainer"
     yield (whole := faster(name, ours, theirs, "examples/s", target=1.5, rounds=1))
     yield _flops(runs, whole.ours, size.width)
-    yield _against_tuned(runs, runs.train[: size.part], size.rounds)
+    yield runs.against_tuned("tuning", runs.train[: size.part], size.rounds)
     for way in WAYS:
         yield _kept_activations(runs, way, runs.train[: size.part], few)
 
     trained["tuned"] = runs.theirs("tuned", runs.train)[1]
-    right = {name: runs.right(model) for name, model in trained.items()}
-    for way in WAYS:
-        difference = paired_difference(right["ours"], right[way])
-        same = float(difference.low <= 0 <= difference.high)
-        accuracies = (float(right[name].mean()) for name in ("ours", way))
-        name = f"tuning_accuracy_as_{way}_trainer_within_interval"
-        yield Result(name, *accuracies, "share right", same, 1)
+    yield from runs.equally_right("tuning", trained)
 
-    peaks = {name: _peak(name, size) / 1e9 for name in ("ours", *WAYS)}
+    numbers = size.train, size.longest
+    peaks = {name: peak_elsewhere("tests.bench.tuning", name, *numbers) for name in ("ours", *WAYS)}
     for way in WAYS:
         ratio = peaks[way] / peaks["ours"]
         name = f"tuning_peak_memory_against_{way}_trainer"
         yield Result(name, peaks["ours"], peaks[way], "GB", ratio, 1)
-
-
-def _against_tuned(runs: Runs, examples: Examples, rounds: int) -> Result:
-    def ours(_: int) -> float:
-        return len(examples) / runs.ours(examples)[0]
-
-    def theirs(_: int) -> float:
-        return len(examples) / runs.theirs("tuned", examples)[0]
-
-    name = f"tuning_against_tuned_trainer_{len(examples)}_examples"
-    return faster(name, ours, theirs, "examples/s", target=1.1, rounds=rounds)
 
 
 def _kept_activations(runs: Runs, way: str, examples: Examples, few: Examples) -> Result:
@@ -198,34 +212,27 @@ def _flops(runs: Runs, speed: float, width: int) -> Result:
     return Result("tuning_share_of_matmul", ours / 1e9, theirs / 1e9, "GFLOP/s", ratio, 0.6)
 
 
-def _peak(name: str, size: Size) -> int:
-    """The peak memory of one training, in bytes, measured in a process of its own."""
-    command = [sys.executable, "-m", "tests.bench.tuning", name, str(size.train), str(size.longest)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def _measure_peak(name: str, train: int, count: int) -> None:
     """Train on the longest reviews, which decide how much memory is needed, and print the peak."""
     runtime.quiet()
     runs = Runs(Size(train=train))
-    longest = Examples(tuple(sorted(runs.train, key=lambda each: -len(each.ids))[:count]))
+    longest = longest_of(runs.train, count)
     if name == "ours":
         model = runs.classifier(runs.runtime.dtype, None)
         job = partial(fit, model, longest, Recipe(RATE, 1, BATCH, seed=SEED), runs.runtime)
     else:
         job = runs.trainer(name, longest).train
     runs._bases.clear()  # the weights that it began with are needed no more
-    with runtime.measure() as found:
-        job()
-    print(json.dumps(found.peak_bytes))
+    print_peak(job)
+
+
+def longest_of(examples: Examples, count: int) -> Examples:
+    """The longest ones, the longest first."""
+    return Examples(tuple(sorted(examples, key=lambda each: -len(each.ids))[:count]))
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["try"]:
-        runtime.quiet()
-        runtime.seed_everything(0)
-        for result in run(TRY):
-            print(result, flush=True)
+        try_out(run(TRY))
     else:
         _measure_peak(sys.argv[1], *map(int, sys.argv[2:]))
