@@ -12,7 +12,7 @@ MISTAKES = {
     "fetch movie-review": "unknown source 'movie-review'; did you mean movie-reviews?",
     "run --profile smokee": "unknown profile 'smokee'; did you mean smoke?",
     "run --only 77": "unknown notebook '77'",
-    "handouts --only 00_tuor": "unknown notebook '00_tuor'; did you mean 00_tour?",
+    "handouts --only 00_tuor": "unknown notebook '00_tuor'; did you mean 00_tour",
     "run --profile smoke -p sed 3": "sed",
     "publish --profile gpu 00_tour": "no records at",
 }
