@@ -1,6 +1,6 @@
 """What an optimizer does to the two factors of LoRA: how far A moves, and how far B, step by step.
 
-    fit(model, ..., optimizer=Watched(LoraPlus(), log))      log: a row of two numbers a step
+fit(model, ..., optimizer=Watched(LoraPlus(), log))      log: a row of two numbers a step
 """
 
 from dataclasses import dataclass, field
