@@ -22,7 +22,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	    ok or sys.exit("adaptlab: Python 3.11 to 3.13 is needed, this is %d.%d; try make PYTHON=python3.12" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[course,test]'
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[bench,course,reasoning,test]'
 	@touch $@
 
 fetch: setup ## download the models and data (into data/cache)

@@ -9,9 +9,10 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 from adaptlab.errors import AdaptlabError
 from adaptlab.gpt import packing
 from adaptlab.gpt.packing import PackedLinear, pack
-from adaptlab.gpt.sampling import Sampling, draw, generate, probabilities
+from adaptlab.gpt.sampling import generate
 from adaptlab.gpt.weights import from_transformers
 from adaptlab.runtime import has_bf16
+from adaptlab.sampling import Sampling, draw, probabilities
 from tests.gpt_small import CONFIGS, GPT2, assert_near, decoder, like, tokens
 from tests.gpt_small import one_thread as one_thread
 

@@ -8,7 +8,7 @@ from adaptlab import paths
 
 FLOORS = [
     {"errors", "paths", "runtime", "profiles", "download", "sources", "records", "checkpoint"},
-    {"tasks", "models", "batching"},
+    {"tasks", "models", "batching", "sampling"},
     {"gpt", "prompting", "probing", "tuning", "quantize", "evaluation"},
     {"scoreboard", "report"},
     {"course", "__main__"},

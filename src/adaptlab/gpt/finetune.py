@@ -16,8 +16,9 @@ from adaptlab.batching import by_length
 from adaptlab.gpt.data import Packed, pack_pairs
 from adaptlab.gpt.model import GPT
 from adaptlab.gpt.pretrain import History, Recipe, pretrain
-from adaptlab.gpt.sampling import GREEDY, Sampling, generate
+from adaptlab.gpt.sampling import generate
 from adaptlab.runtime import Runtime
+from adaptlab.sampling import GREEDY, Sampling
 
 
 def encode_pairs(
