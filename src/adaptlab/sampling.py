@@ -62,3 +62,13 @@ def draw(
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     return torch.multinomial(probabilities(logits, sampling), 1, generator=generator).squeeze(1)
+
+
+def draw_at(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> torch.Tensor:
+    """One token id for each row of logits (B, V), (B,): the one at which the row's cumulated
+    probability passes its number in [0, 1). The same number gives the same token."""
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    passed = probabilities(logits, sampling).double().cumsum(dim=-1)  # (B, V)
+    wanted = uniforms.double()[:, None] * passed[:, -1:]
+    return torch.searchsorted(passed, wanted, right=True).squeeze(1)
