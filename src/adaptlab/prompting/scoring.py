@@ -20,6 +20,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from adaptlab.batching import TOKENS_PER_BATCH, by_length, padded
 from adaptlab.errors import AdaptlabError
 from adaptlab.models import logits_at
+from adaptlab.prompting.shared_prefix import Pairs, common_length, run_prefix
 
 CACHED_PER_BATCH = 65_536  # whose keys and values are held, copies of the shared prefix included
 
@@ -51,7 +52,7 @@ def score_options(
     rows = _rows(tokenizer, prompts, options)
     _check_length(model, rows)
     shared = _shared_prefix(model, rows)
-    prefix = _run_prefix(model, rows[0].ids[:shared]) if shared else None
+    prefix = run_prefix(model, rows[0].ids[:shared]) if shared else None
     scores = torch.zeros(len(prompts), len(options), dtype=torch.float64)
     for batch in _batches(rows, shared, tokens_per_batch):
         _score_batch(model, batch, shared, prefix, scores)
@@ -101,21 +102,7 @@ def _shared_prefix(model: PreTrainedModel, rows: Sequence[Row]) -> int:
     if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         return 0  # virtual tokens stand before the first token: peft adds them in every forward
     asked = min(position for row in rows for _, position, _ in row.wanted)
-    first, last = min(row.ids for row in rows), max(row.ids for row in rows)
-    shared = 0  # the least and the greatest row agree as far as all rows do
-    while shared < min(asked, len(first), len(last)) and first[shared] == last[shared]:
-        shared += 1
-    return shared
-
-
-@torch.inference_mode()
-def _run_prefix(model: PreTrainedModel, ids: Sequence[int]) -> list[tuple[torch.Tensor, ...]]:
-    """Keys and values (1, heads, prefix, D) of every layer for the shared tokens."""
-    tokens = torch.tensor([ids], device=model.device)
-    nowhere = torch.zeros(0, dtype=torch.long, device=model.device)
-    cache = DynamicCache(config=model.config)
-    logits_at(model, nowhere, nowhere, input_ids=tokens, past_key_values=cache, use_cache=True)
-    return [(layer.keys, layer.values) for layer in cache.layers]
+    return min(asked, common_length([row.ids for row in rows]))
 
 
 def _batches(rows: Sequence[Row], shared: int, tokens_per_batch: int) -> Iterator[list[Row]]:
@@ -134,7 +121,7 @@ def _score_batch(
     model: PreTrainedModel,
     batch: Sequence[Row],
     shared: int,
-    prefix: list[tuple[torch.Tensor, ...]] | None,
+    prefix: Pairs | None,
     scores: torch.Tensor,
 ) -> None:
     """Add each option's token log-probabilities to `scores` (prompts, options)."""
