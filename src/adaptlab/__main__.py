@@ -1,11 +1,11 @@
-"""The command line: adaptlab fetch | run | handouts | lint | publish | readme | list."""
+"""The command line: adaptlab fetch | run | handouts | lint | publish | readme | list | prompts."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from adaptlab import __version__
+from adaptlab import __version__, prompts_command
 from adaptlab.errors import AdaptlabError
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = commands.add_parser("list", help="list sources, and whether they are here")
     listing.set_defaults(command=_list)
+
+    prompts_command.add_to(commands)
     return parser
 
 

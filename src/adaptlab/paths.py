@@ -61,3 +61,9 @@ def results() -> Path:
     """The published records: data/results, or their copy inside an installed package."""
     root = checkout()
     return root / "data" / "results" if root else PACKAGE / "results"
+
+
+def prompts() -> Path:
+    """The example prompts and cases: data/prompts, or their copy inside an installed package."""
+    root = checkout()
+    return root / "data" / "prompts" if root else PACKAGE / "prompts"

@@ -10,8 +10,9 @@ FLOORS = [
     {"errors", "paths", "runtime", "profiles", "download", "sources", "records", "checkpoint"},
     {"tasks", "models", "batching", "sampling"},
     {"gpt", "prompting", "probing", "tuning", "quantize", "evaluation"},
-    {"scoreboard", "report"},
-    {"course", "__main__"},
+    {"scoreboard"},
+    {"report"},
+    {"course", "prompts_command", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FILES = [
