@@ -9,6 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForC
 
 from adaptlab.errors import AdaptlabError
 from adaptlab.evaluation import goodness_of_fit
+from adaptlab.packing import PackedLinear, can_pack, packed_linears
 from adaptlab.prompting.local import LocalModel
 from adaptlab.prompting.shared_prefix import common_length
 from adaptlab.prompting.stopping import Stops, before
@@ -60,12 +61,31 @@ def test_the_real_model_writes_what_transformers_lets_it_write(bundled):
     assert [row[0].text for row in found] == references(*bundled, prompts, 8)
 
 
+def test_the_model_is_packed_within_a_call_and_as_it_was_after_it(small):
+    before = [(name, id(part)) for name, part in small.model.named_modules()]
+    with packed_linears(small.model):
+        kinds = {type(part) for part in small.model.modules()}
+        if can_pack(small.model.lm_head.weight):
+            assert PackedLinear in kinds
+            assert torch.nn.Linear not in kinds
+    assert [(name, id(part)) for name, part in small.model.named_modules()] == before
+
+
+def test_layers_that_read_their_weights_are_not_packed(small):
+    class Reader(torch.nn.Module):  # as an adapter is
+        def __init__(self, base):
+            super().__init__()
+            self.base = base
+
+    model = Reader(small.model)
+    with packed_linears(model):
+        assert type(small.model.lm_head) is torch.nn.Linear
+
+
 def test_other_architectures(tokenizer):
     """Learned positions and one key head a query head, as in GPT-2."""
     torch.manual_seed(1)
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=128, n_embd=32, n_layer=2, n_head=4
-    )
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=128, n_embd=32, n_layer=2, n_head=4)
     model = GPT2LMHeadModel(config).eval()
     found = LocalModel(model, tokenizer, "gpt2").generate(PROMPTS, 10)
     assert [row[0].text for row in found] == references(model, tokenizer, PROMPTS, 10)

@@ -7,10 +7,10 @@ from scipy.stats import chisquare
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from adaptlab.errors import AdaptlabError
-from adaptlab.gpt import packing
-from adaptlab.gpt.packing import PackedLinear, pack
+from adaptlab.gpt.packing import pack
 from adaptlab.gpt.sampling import generate
 from adaptlab.gpt.weights import from_transformers
+from adaptlab.packing import PackedLinear, can_pack
 from adaptlab.runtime import has_bf16
 from adaptlab.sampling import Sampling, draw, probabilities
 from tests.gpt_small import CONFIGS, GPT2, assert_near, decoder, like, tokens
@@ -29,7 +29,7 @@ SAMPLINGS = [
 ]
 PROMPTS = [[5, 6, 7], [8], list(range(20)), [1, 2, 3, 4, 5, 6, 7, 8, 9]]
 needs_kernels = pytest.mark.skipif(
-    not packing._can_pack(torch.zeros(1)), reason="this torch has no packed kernels"
+    not can_pack(torch.zeros(1)), reason="this torch has no packed kernels"
 )
 each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 

@@ -8,7 +8,7 @@ from adaptlab import paths
 
 FLOORS = [
     {"errors", "paths", "runtime", "profiles", "download", "sources", "records", "checkpoint"},
-    {"tasks", "models", "batching", "sampling"},
+    {"tasks", "models", "batching", "sampling", "packing"},
     {"gpt", "prompting", "probing", "tuning", "quantize", "evaluation"},
     {"scoreboard"},
     {"report"},

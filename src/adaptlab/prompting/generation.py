@@ -21,6 +21,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from adaptlab.batching import by_length, padded
+from adaptlab.packing import packed_linears
 from adaptlab.prompting.interface import Completion
 from adaptlab.prompting.shared_prefix import Rows, common_length, run_prefix, shared_attention
 from adaptlab.prompting.stopping import Stops
@@ -83,7 +84,7 @@ def generate(
     found: list[list[Completion | None]] = [[None] * request.samples for _ in prompts]
     count, tokens, start = len(prompts) * request.samples, 0, time.perf_counter()
     bar = tqdm(total=count, desc="generating", unit="text", leave=False)
-    with shared_attention(model), bar:
+    with packed_linears(model), shared_attention(model), bar:
         for items, samples in _batches([*map(len, own)], request, rows):
             room = max(len(own[item]) for item in items) + request.max_tokens
             batch = Rows(model, prefix, shared, len(items), room)
