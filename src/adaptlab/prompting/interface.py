@@ -38,12 +38,14 @@ class Usage:
     """What a model was asked for so far. Shared prefixes count in full, however they are run.
 
     cost: in the currency of the prices that an endpoint was given; 0 for a local model.
+    cached: answers that an endpoint's cache gave; they are in none of the other counts.
     """
 
     calls: int = 0
     prompt_tokens: int = 0
     new_tokens: int = 0
     cost: float = 0.0
+    cached: int = 0
 
 
 class LanguageModel(Protocol):
