@@ -11,6 +11,8 @@ from adaptlab.course.masters import masters
 from adaptlab.course.run import run_course
 from adaptlab.records import Record
 from tests.notebooks.invariants_02 import pretrained
+from tests.notebooks.invariants_03 import prompted
+from tests.notebooks.invariants_04 import reasoned
 from tests.notebooks.invariants_07 import probed
 from tests.notebooks.invariants_08 import full_finetuning
 from tests.notebooks.invariants_10 import low_rank_adapted
@@ -97,6 +99,8 @@ INVARIANTS = {
     "00_tour": tour,
     "01_gpt_from_scratch": from_scratch,
     "02_pretrained_gpts": pretrained,
+    "03_prompting": prompted,
+    "04_reasoning": reasoned,
     "07_feature_probing": probed,
     "08_full_finetuning": full_finetuning,
     "10_lora": low_rank_adapted,

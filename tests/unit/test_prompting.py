@@ -47,6 +47,10 @@ def test_calibration_cancels_a_constant_leaning(leaning):
         calibration.contextual(scores, empty[:1]).argmax(1),
         calibration.contextual(scores + leaning, empty[:1] + leaning).argmax(1),
     )
+    np.testing.assert_array_equal(
+        calibration.pmi(scores, empty[0]).argmax(1),
+        calibration.pmi(scores + leaning, empty[0] + leaning).argmax(1),
+    )
 
 
 def test_contextual_calibration_is_zhao_s_diagonal_matrix():
@@ -57,3 +61,22 @@ def test_contextual_calibration_is_zhao_s_diagonal_matrix():
     expected = np.exp(scores) / mean
     found = np.exp(calibration.contextual(scores, empty))
     np.testing.assert_allclose(found, expected)
+
+
+def test_pmi_is_the_log_of_a_ratio_of_probabilities():
+    """By hand: "b" is the likelier word, but "a" is what the item made likelier."""
+    scores, neutral = np.log([[0.2, 0.3]]), np.log([0.05, 0.3])
+    found = calibration.pmi(scores, neutral)
+    np.testing.assert_allclose(np.exp(found), [[4, 1]])
+    assert scores.argmax() == 1
+    assert found.argmax() == 0
+
+
+@given(st.integers(0, 100))
+def test_pmi_decides_as_contextual_calibration_with_one_input(seed):
+    """They differ only in a constant of all options; with several inputs they may disagree."""
+    draw = np.random.default_rng(seed)
+    scores, empty = draw.normal(size=(20, 3)), draw.normal(size=(1, 3))
+    np.testing.assert_array_equal(
+        calibration.pmi(scores, empty[0]).argmax(1), calibration.contextual(scores, empty).argmax(1)
+    )

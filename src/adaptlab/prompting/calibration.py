@@ -1,6 +1,6 @@
 """Take out of option scores what the model would have answered anyway.
 
-A model leans towards some label words whatever the text is. Both corrections subtract an
+A model leans towards some label words whatever the text is. Each correction subtracts an
 estimate of that leaning, one number an option, before the largest score is taken.
 """
 
@@ -16,6 +16,16 @@ def contextual(scores: np.ndarray, content_free: np.ndarray) -> np.ndarray:
     """
     shares = log_softmax(content_free, axis=1)  # among the options
     return scores - logsumexp(shares, axis=0, b=1 / len(shares))
+
+
+def pmi(scores: np.ndarray, neutral: np.ndarray) -> np.ndarray:
+    """Pointwise mutual information (Holtzman et al., 2021): the leaning is what no input gets.
+
+    scores: (items, options) and neutral: (options,), both log-likelihoods; the neutral prompt is
+    the end of the template alone, such as "Sentiment:". What is left is how much more likely the
+    item makes an option: log p(option | item) - log p(option), each option by itself.
+    """
+    return scores - neutral
 
 
 def centred(scores: np.ndarray) -> np.ndarray:

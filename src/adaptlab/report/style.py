@@ -32,12 +32,29 @@ LOOKS = {
     "zero-shot, centred": Look("#0072B2", "s"),
     "few-shot": Look("#56B4E9", "o"),
     "few-shot, centred": Look("#56B4E9", "s"),
+    "raw": Look("0.25", "o"),  # of one prompt's scores, as the tour has them
+    "centred": Look("#0072B2", "s"),
     "prompt tuning": Look("#E69F00", "D"),
     "probe": Look("#009E73", "v"),
     "LoRA": Look("#D55E00", "P"),
     "QLoRA": Look("#7A3300", "X"),  # LoRA's family: darker, and lighter once merged
     "LoRA, merged": Look("#EE8A4A", "p"),
     "norm gains": Look("#6A51A3", "d"),
+    # chain of thought and its relatives, in Tol's "medium contrast"
+    "zero-shot CoT": Look("#004488", "^"),
+    "few-shot CoT": Look("#994455", "s"),
+    "self-consistency": Look("#997700", "D"),
+    "few-shot, voted": Look("#3A8FBF", "v"),  # few-shot's family, darker
+    "Auto-CoT": Look("#6699CC", "P"),
+    "complex CoT": Look("#EE99AA", "h"),
+    "contrastive CoT": Look("#BB5566", "X"),
+    "analogical CoT": Look("#DDAA33", "p"),
+    "plan-and-solve": Look("#228833", ">"),
+    "least-to-most": Look("#AA3377", "<"),
+    # the small GPT's three ways of answering
+    "direct": Look("#56B4E9", "o"),  # as few-shot: the answer alone
+    "filler": Look("0.45", "v"),
+    "steps": Look("#994455", "s"),  # as few-shot CoT
     "instruction": Look("#0072B2", "o"),  # zero-shot, as its colour says
     "the format, untrained": Look("#0072B2", "^"),
     "TL;DR": Look("#0072B2", "s"),
