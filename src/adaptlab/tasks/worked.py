@@ -3,12 +3,12 @@
 family    question      steps                   answer   read it as
 boolean   Ta&Fb^T       aF bT                   T        (T and F) xor T, a and b in turn
 modular   3a+4b*2       a2 b4                   4        (3 + 4) * 2, every result modulo 5
-sum       084+027       47011 82111 00101       0111     4 + 7 + 0 is 11, 8 + 2 + 1 is 11, ...
+sum       084+027       47011 82111 00101       0111     4 + 7 + 0 is 11, 8 + 2 + 1 is 11
 
 A step of a sum is a column, the last one first: its two digits, the carry that came in, and their
-total in two digits. The two chains are worked from the left. A letter stands before each operation and again before its
-result: an index hint (Zhou et al., 2024). A small model learns sooner to look a letter up than to
-count places, and what is to be seen is whether it can do the steps.
+total in two digits. The two chains are worked from the left. A letter stands before each operation
+and again before its result: an index hint (Zhou et al., 2024). A small model learns sooner to look
+a letter up than to count places, and what is to be seen is whether it can do the steps.
 """
 
 import operator
