@@ -61,7 +61,9 @@ def prompted(written: list[Record]) -> None:
     assert _seeded(of["calibration"]) == 4 * (1 + len(budget.seeds))
     assert len(of["template"]) == 2 * (1 + 5)
     assert len(of["blocks"]) == 2 * (1 + BLOCKS_LESS) * len(budget.ablated_forms)
-    assert len(of["attack"]) == 2 * 3
+    assert len(of["attack"]) == 2 * 5
+    assert {"red is good", "green is good"} <= {method for method, _ in of["renamed labels"]}
+    assert {"value by scores", "value by scores, centred"} <= {m for m, _ in of["JSON"]}
     assert {r.n for r in of["disambiguation"].values()} == {budget.puzzles}
     assert {r.n for r in of["great vibes"].values()} == {budget.vibes}
     words = of["invented words"].values()

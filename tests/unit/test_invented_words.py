@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptlab.tasks.invented_words import KINDS, WORDS, Invented, forms, judge
+from adaptlab.tasks.invented_words import KINDS, WORDS, Invented, first_line, forms, judge
 
 BY_WORD = {invented.word: invented for invented in WORDS}
 FARDUDDLE = BY_WORD["farduddle"]
@@ -69,3 +69,20 @@ def test_any_text_is_judged(text, invented):
 
 def test_a_short_definition_is_not_repeated_by_the_word_alone():
     assert judge("A blick.", Invented("blick", "A blick is red.")) == "used"
+
+
+@pytest.mark.parametrize(
+    ("text", "introduced", "line"),
+    [
+        ("\n\n I saw a whatpu. \nMore.", False, "I saw a whatpu."),
+        ("She said: jump!", False, "She said: jump!"),
+        ("Here is one with whatpu:\n\nWe saw it.\nMore.", True, "We saw it."),
+        ("Here is one with whatpu: We saw it.", True, "We saw it."),
+        ("Here is one with whatpu:", True, ""),
+        ("We saw it.\nNote: no.", True, "We saw it."),
+        ("  \n", True, ""),
+        ("", False, ""),
+    ],
+)
+def test_the_first_line_is_without_an_introduction(text, introduced, line):
+    assert first_line(text, introduced) == line

@@ -106,7 +106,7 @@ def test_the_parts_of_a_bar_are_shares_that_follow_each_other_and_fill_it():
     assert [t.get_text() for t in axes.texts] == ["67%", "33%", "25%", "70%", "63%", "33%"]
     whiskers = [container.lines[0] for container in axes.containers if hasattr(container, "lines")]
     assert len(whiskers) == len(SURE)
-    assert axes.get_xlabel().endswith("\ndark: right, middle: wrong, light: no answer")
+    assert axes.get_xlabel().endswith("\nblue: right, orange: wrong, grey: no answer")
 
 
 def test_the_parts_differ_in_grey_print():

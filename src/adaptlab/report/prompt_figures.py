@@ -29,7 +29,7 @@ from adaptlab.report.series import (
 from adaptlab.report.style import BASELINE, figure_style
 
 WIDTH = 7  # inches of a figure
-GROUNDS = {"dark": "#0072B2", "middle": "#E69F00", "light": "0.88"}  # of the parts of a bar
+GROUNDS = {"blue": "#0072B2", "orange": "#E69F00", "grey": "0.88"}  # of the parts of a bar
 NARROW = 7  # percent of a bar, below which a part has no room for its number
 DODGE = 0.03  # of the axis, between the intervals of two series at one place
 Drawn = tuple[Interval, Sequence[float]]  # a mean with its interval, and the draws it is of

@@ -56,6 +56,20 @@ def forms(word: str) -> set[str]:
     return stems
 
 
+def first_line(text: str, introduced: bool = False) -> str:
+    """The first line of a text that is not blank, "" if there is none.
+
+    introduced: the text begins with an introduction, as a chat's reply often does: "Here is a
+        sentence with the word glimber:". What stands up to the first colon of that line is left
+        out, and where nothing follows it in the line, the next one is taken.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not introduced or not lines or ":" not in lines[0]:
+        return lines[0] if lines else ""
+    rest = lines[0].partition(":")[2].strip(" *")
+    return rest or (lines[1] if len(lines) > 1 else "")
+
+
 def judge(text: str, invented: Invented) -> str:
     """One of KINDS: whether a text uses the word in a sentence of its own, by word form alone.
 

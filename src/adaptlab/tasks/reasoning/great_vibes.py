@@ -17,9 +17,11 @@ RULE = "A number has great vibes if it is between two primes: both its neighbour
 def load(limit: int = 100_000) -> ProblemTask:
     """Multiples of 6 up to `limit`: every number with great vibes is one, but for 4.
 
-    So divisibility gives nothing away. They get rare: below 100 there are 7 of 16, below 100,000
-    1,223 of 16,666; the answers are balanced all the same, so that a test split of the default
-    limit has about 240 problems and one of 1,000 no more than a few.
+    So divisibility by 2 and 3 gives nothing away, but the last digit does: after 4 or 6 a neighbour
+    is divisible by 5. "No" after these and else "yes" is right for about seven of ten balanced
+    problems, and what a score is to be compared with. They get rare: below 100 there are 7 of 16,
+    below 100,000 1,223 of 16,666; the answers are balanced all the same, so that a test split of
+    the default limit has about 240 problems and one of 1,000 no more than a few.
     """
     within("limit", limit, 100, 1_000_000)
     factors = least_factors(limit + 1)
