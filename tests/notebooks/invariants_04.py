@@ -53,7 +53,8 @@ def reasoned(written: list[Record]) -> None:
         assert one.config["tokens"] * samples == pytest.approx(tokens[name])
 
     assert sum(score["chains"].values()) == pytest.approx(1)
-    assert of["Auto-CoT"]["wrong demonstrations"].n <= len(budget.suite) * budget.clusters
+    for record in of.get("Auto-CoT", {}).values():  # none where no demonstration could be made
+        assert record.n <= len(budget.suite) * budget.clusters
     assert set(of["right, gsm8k"]) == {"few-shot", "few-shot CoT"}
     assert len({r.items for r in of["right, gsm8k"].values()}) == 1
 

@@ -1,12 +1,7 @@
 """Direct, steps, filler: what each form reads and writes, and what comes back from a model."""
 
-from collections import Counter
-
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from adaptlab.errors import AdaptlabError
 from adaptlab.gpt import reasoning
@@ -14,7 +9,7 @@ from adaptlab.gpt.config import GPTConfig
 from adaptlab.gpt.data import IGNORED
 from adaptlab.gpt.model import GPT
 from adaptlab.gpt.pretrain import Recipe
-from adaptlab.gpt.reasoning import FORMS, TOKENIZER, Written, encode, pair, parse, solve, vote
+from adaptlab.gpt.reasoning import FORMS, TOKENIZER, Written, encode, pair, parse, solve
 from adaptlab.runtime import detect
 from adaptlab.sampling import Sampling
 from adaptlab.tasks import worked
@@ -170,32 +165,6 @@ def test_samples_differ_with_temperature_and_are_the_same_for_a_seed():
     assert all(len(set(own)) > 1 for own in drawn)
     greedy = solve(model, PROBLEMS, "steps", 4)
     assert all(len(own) == 4 and len(set(own)) == 1 for own in greedy)
-
-
-def test_a_vote():
-    def votes(*answers):
-        return vote([Written("", answer) for answer in answers])
-
-    assert votes("1", "2", "2") == "2"
-    assert votes("2", "1", "1", "2") == "2"  # a tie goes to who came first
-    assert votes(None, None, "7") == "7"
-    assert votes(None, None) is None
-    assert vote([]) is None
-
-
-@given(st.lists(st.sampled_from(["0", "1", "2", None]), max_size=12))
-def test_no_answer_has_more_votes_than_the_winner(answers):
-    winner = vote([Written("", answer) for answer in answers])
-    counts = Counter(answer for answer in answers if answer is not None)
-    assert counts[winner] == max(counts.values(), default=0)
-
-
-def test_votes_of_noisy_attempts_are_right_more_often_than_one():
-    """Right with probability 0.6, else any of four others: 15 votes lose seldom."""
-    draw = np.random.default_rng(0)
-    rows = draw.choice(list("01234"), p=[0.6, 0.1, 0.1, 0.1, 0.1], size=(300, 15))
-    won = np.mean([vote([Written("", str(one)) for one in row]) == "0" for row in rows])
-    assert won > 0.95 > 0.7 > np.mean(rows == "0")
 
 
 @pytest.mark.parametrize(

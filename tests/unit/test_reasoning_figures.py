@@ -148,6 +148,12 @@ def test_every_technique_is_named_once():
             assert len(named) == 1, (of, name, words)
 
 
+def test_guessing_is_named_in_per_cent():
+    for of, said in (("costs", "25%"), ("harder", "50%"), ("votes", "21%")):
+        words = [text.get_text() for axes in FIGURES[of]().axes for text in axes.texts]
+        assert any(word.replace("\n", " ") == f"guessing {said}" for word in words), words
+
+
 def test_intervals_at_one_difficulty_stand_side_by_side():
     (axes,) = FIGURES["harder"]().axes
     firsts = [container.lines[0].get_xdata()[0] for container in axes.containers]

@@ -146,6 +146,10 @@ def test_plan_and_solve_is_zero_shot_cot_with_another_trigger():
         assert model.calls[0].prompts == (f"Q: {ASKED[0]}\nA: {trigger}",)
         assert model.calls[1].prompts[0].startswith(f"Q: {ASKED[0]}\nA: {trigger} 4.\nTherefore,")
         assert (found.answer, len(found.trace)) == ("4", 2)
+    decomposition.plan_and_solve(
+        model := says(" 4."), ASKED[:1], NUMBER, max_tokens=70, answer_tokens=9
+    )
+    assert [call.max_tokens for call in model.calls] == [70, 9]
     assert "plan" in decomposition.PLAN
     assert "intermediate" in decomposition.PLAN_PLUS
 

@@ -11,7 +11,6 @@ of what is written. Rows are packed: at equal steps of training all forms cost t
 direct form, being short, sees the most problems.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -135,15 +134,6 @@ def parse(text: str) -> Written:
     """The work and the answer of what a model wrote; a second ">" belongs to the answer."""
     work, _, answer = text.partition(ANSWER)
     return Written(work, answer or None)
-
-
-def vote(attempts: Sequence[Written]) -> str | None:
-    """The most frequent answer, of equals the first; None where no attempt has one.
-
-    Self-consistency (Wang et al., 2023): chains that go wrong go wrong in different ways.
-    """
-    answers = Counter(attempt.answer for attempt in attempts if attempt.answer is not None)
-    return answers.most_common(1)[0][0] if answers else None
 
 
 def _coded(problems: Sequence[Problem], form: Form) -> tuple[list[list[int]], list[list[int]]]:

@@ -87,7 +87,7 @@ def voting(
     ylabel: str,
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
-    """A score against k, the samples that vote, and the same score against the tokens they cost.
+    """A score against k, the samples that vote, and against the tokens they cost; both axes log.
 
     curves: for each name and k (tokens a question, (score, low, high)), in the unit of `ylabel`;
         a way that is asked only once has the single k = 1. levels: values of grey lines.
@@ -109,8 +109,8 @@ def voting(
             _lines(axes, xs, by_k, hows)
         heights = np.concatenate([curve[:, 1:].ravel() for curve in by_k.values()])
         room(left, [*heights, *levels.values()])
-        left.set_xlabel("k, samples that vote,\nlogarithmic")
-        right.set_xlabel("tokens written for a question,\nlogarithmic")
+        left.set_xlabel("k, samples that vote")
+        right.set_xlabel("tokens for a question")
         left.set_ylabel(ylabel)
         count_ticks(left, np.unique(np.concatenate([curve[:, 0] for curve in by_k.values()])))
         _token_ticks(right)
@@ -187,7 +187,7 @@ def against_tokens(
         _token_ticks(axes)
         table = np.array([[[spent[n]] * 3, ends] for n, ends in known.items()])  # (N, x or y, 3)
         ends = [End(n, spent[n], known[n][0], hows[n].colour) for n in known]
-        _beside(axes, ends, grey(axes, level), drawn(axes, table, [*level.values()]), hows)
+        _beside(axes, ends, grey(axes, level, "%"), drawn(axes, table, [*level.values()]), hows)
     about = "; ".join(f"{n} {told(ends)} at {spent[n]:.4g}" for n, ends in known.items())
     held = "".join(f"; {name} {y:.4g}" for name, y in level.items())
     figure.set_label(f"{title} {flat(ylabel)} against {xlabel}: {about}{held}")
@@ -230,7 +230,7 @@ def by_difficulty(
                 hows[name].colour)
             for name, curve in known.items()
         ]  # fmt: skip
-        end_labels(axes, ends + grey(axes, level))
+        end_labels(axes, ends + grey(axes, level, "%"))
     about = [
         f"{name} " + ", ".join(f"{told(each[1:])} at {each[0]:g}" for each in curve)
         for name, curve in known.items()

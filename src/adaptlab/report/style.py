@@ -53,7 +53,7 @@ LOOKS = {
     "least-to-most": Look("#AA3377", "<"),
     # the small GPT's three ways of answering
     "direct": Look("#56B4E9", "o"),  # as few-shot: the answer alone
-    "filler": Look("0.45", "v"),
+    "filler": Look("#228833", "v"),
     "steps": Look("#994455", "s"),  # as few-shot CoT
     "instruction": Look("#0072B2", "o"),  # zero-shot, as its colour says
     "the format, untrained": Look("#0072B2", "^"),

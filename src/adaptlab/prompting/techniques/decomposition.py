@@ -73,13 +73,15 @@ def plan_and_solve(
     *,
     plus: bool = False,
     max_tokens: int = 256,
+    answer_tokens: int = 32,
     sampling: Sampling = GREEDY,
     seed: int = 0,
 ) -> list[Solution]:
     """Zero-shot, but asked for a plan first (Wang et al., 2023, "Plan-and-solve prompting").
 
     plus: PS+, which also asks for the variables, intermediate results and care. The words are
-    ours. Raises AdaptlabError as `zero_shot_cot`.
+    ours. max_tokens: of plan and steps; answer_tokens: of the answer's call.
+    Raises AdaptlabError as `zero_shot_cot`.
     """
     trigger = PLAN_PLUS if plus else PLAN
     return zero_shot_cot(
@@ -88,6 +90,7 @@ def plan_and_solve(
         form,
         trigger=trigger,
         max_tokens=max_tokens,
+        answer_tokens=answer_tokens,
         sampling=sampling,
         seed=seed,
     )
