@@ -75,6 +75,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         dict.fromkeys(TECHNIQUES, (30, (40.0, 30.0, 50.0))), "T?", "tokens", "accuracy, %"
     ),
     "harder": lambda: reasoning.by_difficulty(HARDER, "T?", "operators", "accuracy, %", 50),
+    "from none": lambda: reasoning.by_difficulty(
+        {"a": {0: (50, 40, 60), 1: (40, 30, 50)}}, "T?", "carries", "%"
+    ),
     "one difficulty": lambda: reasoning.by_difficulty(
         {"steps": {4: (100, 100, 100)}}, "T?" * 60, "digits", "accuracy, %"
     ),

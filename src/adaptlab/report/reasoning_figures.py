@@ -208,7 +208,7 @@ def by_difficulty(
     Raises AdaptlabError if there is no series, a difficulty not above 0, or a number not finite.
     """
     some("series", series)
-    known = {name: points(name, curve) for name, curve in series.items()}
+    known = {name: points(name, curve, x_above=-1) for name, curve in series.items()}
     level = {} if chance is None else {"guessing": float(numbers("guessing", [chance])[0])}
     hows = looks(known)
     sizes = np.unique(np.concatenate([curve[:, 0] for curve in known.values()]))
