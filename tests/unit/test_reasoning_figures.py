@@ -197,7 +197,7 @@ def test_looks_keep_apart():
         (lambda: reasoning.against_tokens(COSTS, "T?", "t", "%", ("b", NAN)), "b: numbers"),
         (lambda: reasoning.by_difficulty({}, "T?", "n", "%"), "no series"),
         (lambda: reasoning.by_difficulty({"a": {}}, "T?", "n", "%"), "a: numbers"),
-        (lambda: reasoning.by_difficulty({"a": {0: near(1)}}, "T?", "n", "%"), "above 0"),
+        (lambda: reasoning.by_difficulty({"a": {-1: near(1)}}, "T?", "n", "%"), "above -1"),
         (lambda: reasoning.by_difficulty(HARDER, "T?", "n", "%", NAN), "guessing: numbers"),
     ],
 )
