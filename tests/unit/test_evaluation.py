@@ -4,6 +4,8 @@ from math import comb, sqrt
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from adaptlab.errors import AdaptlabError
@@ -12,6 +14,7 @@ from adaptlab.evaluation import (
     goodness_of_fit,
     mean_score,
     paired_difference,
+    share_score,
 )
 
 
@@ -142,3 +145,17 @@ def test_the_interval_of_none_right_holds_nought(n):
     none, every = accuracy_score(np.zeros(n)), accuracy_score(np.ones(n))
     assert none.low <= none.value == 0
     assert every.high >= every.value == 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_an_interval_of_shares_stays_within_them(shares):
+    found, free = share_score(np.array(shares)), mean_score(np.array(shares))
+    assert 0 <= found.low <= found.value + 1e-12
+    assert found.value - 1e-12 <= found.high <= 1
+    assert (found.low, found.high) == (max(0, free.low), min(1, free.high))
+    assert found.metric == "accuracy"
+
+
+def test_what_is_no_share_is_refused():
+    with pytest.raises(AdaptlabError, match="from 0 to 1"):
+        share_score(np.array([0.5, 1.5]))

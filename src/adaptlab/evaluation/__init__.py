@@ -55,6 +55,20 @@ def mean_score(values: np.ndarray, metric: str = "loss") -> Score:
     return Score(mean, mean - half, mean + half, units, metric)
 
 
+def share_score(values: np.ndarray, metric: str = "accuracy") -> Score:
+    """As `mean_score`, for shares: each of the values, and so their mean, is within [0, 1].
+
+    values: (units,) or (seeds, units), such as how often a vote of some of an item's samples is
+        right. Student's interval can pass 0 or 1 where units are few, and ends there.
+    Raises AdaptlabError as `mean_score`, and for a value outside of [0, 1].
+    """
+    values = np.asarray(values, dtype=float)
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise AdaptlabError("shares are from 0 to 1")
+    found = mean_score(values, metric)
+    return Score(found.value, max(0.0, found.low), min(1.0, found.high), found.n, metric)
+
+
 def half_width(*parts: tuple[float, int]) -> float:
     """Half of the 95% interval of a mean whose variance is the sum of parts.
 
